@@ -1,0 +1,122 @@
+/* A client: one address, one connection, many calls.
+ *
+ * Made without an event_base it is for blocking stubs and thread-safe: any
+ * number of threads share it. The connection is opened by the first call, and
+ * again by the next call after it was lost. A thread that is alone on the client reads its own
+ * reply from the socket; a quiet background thread keeps the connection alive between calls.
+ *
+ * Made on an event_base it is for asynchronous stubs: it adds no thread, takes
+ * no lock, and everything about it happens on the thread that runs that base.
+ *
+ * A client does not survive fork(): in the child its calls fail
+ * FAILED_PRECONDITION, and hawser_client_free() releases the child's copy without touching the
+ * parent's connection. */
+
+#ifndef HAWSER_CLIENT_H
+#define HAWSER_CLIENT_H
+
+#include <hawser/common.h>
+#include <hawser/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct event_base;
+struct hawser_client;
+
+/** Options; start from HAWSER_CLIENT_OPTIONS_INIT. A 0 means the default that is named. */
+struct hawser_client_options {
+	/** sizeof(struct hawser_client_options); lets the struct grow. */
+	size_t size;
+	/** Run on this base, for asynchronous stubs; borrowed. NULL: blocking stubs. */
+	struct event_base *base;
+	/** The name told to the server, for its logs; copied. NULL: the program's name. */
+	const char *name;
+	/** Told to the server in open; copied, masked in traces. Up to 2,048 bytes. */
+	const void *credentials;
+	size_t credentials_length;
+	/** To resolve, connect and open; 5,000 ms. */
+	unsigned connect_timeout_ms;
+	/** Deadline of a call that names none; 30,000 ms. */
+	unsigned timeout_ms;
+	/** Ping after this long without traffic; 15,000 ms, or less if the server asks. */
+	unsigned heartbeat_ms;
+	/** Limit on a packed request; 4 MiB. At most 256 MiB. */
+	size_t max_request_bytes;
+	/** Limit on a packed reply; 4 MiB. At most 256 MiB. */
+	size_t max_reply_bytes;
+	/** Bytes waiting for the socket before calls wait (blocking) or fail RESOURCE_EXHAUSTED; 8
+	 * MiB. */
+	size_t max_unsent_bytes;
+};
+
+#ifdef __cplusplus
+#define HAWSER_CLIENT_OPTIONS_INIT hawser_client_options_make()
+#else
+#define HAWSER_CLIENT_OPTIONS_INIT                           \
+	{                                                    \
+		.size = sizeof(struct hawser_client_options) \
+	}
+#endif
+
+/**
+ * Makes a client of `address`: "tcp:HOST:PORT" (name, IPv4, or IPv6 in brackets)
+ * or "unix:PATH"; copied. Does not connect yet. `options` NULL: the defaults.
+ * The client is the caller's, to be freed with hawser_client_free(). On failure
+ * NULL; the error and errno say EINVAL (address or options) or ENOMEM.
+ */
+HAWSER_EXPORT struct hawser_client *hawser_client_new(const char *address,
+						      const struct hawser_client_options *options,
+						      struct hawser_error *error);
+
+/**
+ * Closes the connection and frees the client. Calls in flight end CANCELLED, their callbacks
+ * run first; calls opened on a base are still to be freed by their owner, before or
+ * after. No other thread may be in a call. NULL is accepted.
+ */
+HAWSER_EXPORT void hawser_client_free(struct hawser_client *client);
+
+/**
+ * Connects now instead of with the first call. A blocking client waits until the
+ * server has answered open; on a base it only starts. Returns 0 or a negative
+ * errno: what connect(2) or the resolver said, -ETIMEDOUT, -ECONNREFUSED also
+ * when the server rejected open (the text gives its reason).
+ */
+HAWSER_EXPORT int hawser_client_connect(struct hawser_client *client, struct hawser_error *error);
+
+/**
+ * Sends a ping and waits for its pong; *rtt_us (may be NULL) gets the round trip
+ * in microseconds. Blocking clients only. Returns 0, -EINVAL (client on a base),
+ * -ETIMEDOUT, or as hawser_client_connect().
+ */
+HAWSER_EXPORT int hawser_client_ping(struct hawser_client *client, uint64_t *rtt_us,
+				     struct hawser_error *error);
+
+/**
+ * Asks the server to drain and stop, and waits until it has said whether it
+ * will. Blocking clients only. Returns 0, -EINVAL (client on a base), -EPERM
+ * (the server does not allow it to this client), -ETIMEDOUT, or as hawser_client_connect().
+ */
+HAWSER_EXPORT int hawser_client_shutdown(struct hawser_client *client, const char *reason,
+					 struct hawser_error *error);
+
+/**
+ * What the server called itself in opened and which version it runs, empty before
+ * the first connection. Copied to `buffer`, cut at `size`; returns `buffer`.
+ */
+HAWSER_EXPORT const char *hawser_client_server_name(struct hawser_client *client, char *buffer,
+						    size_t size);
+
+#ifdef __cplusplus
+}
+
+static inline struct hawser_client_options hawser_client_options_make(void)
+{
+	struct hawser_client_options options = hawser_client_options();
+	options.size = sizeof options;
+	return options;
+}
+#endif
+
+#endif /* HAWSER_CLIENT_H */

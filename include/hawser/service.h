@@ -1,0 +1,169 @@
+/* The contract between generated code and the runtime.
+ *
+ * protoc-gen-hawser emits, per service, a const table of methods and a few
+ * short functions; everything else is here, once. Programs seldom call these
+ * functions themselves: the generated ones are typed. Proxies and reflection
+ * read the tables. */
+
+#ifndef HAWSER_SERVICE_H
+#define HAWSER_SERVICE_H
+
+#include <hawser/call.h>
+#include <hawser/common.h>
+#include <hawser/status.h>
+#include <protobuf-c/protobuf-c.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct hawser_client;
+struct hawser_server;
+
+/** Bit 0: requests are a stream; bit 1: replies are a stream. */
+enum hawser_method_kind {
+	HAWSER_UNARY = 0,
+	HAWSER_CLIENT_STREAM = 1,
+	HAWSER_SERVER_STREAM = 2,
+	HAWSER_BIDI = 3,
+};
+
+/** What the .proto says of a method; see hawser/options.proto. */
+enum hawser_method_flags {
+	HAWSER_METHOD_IDEMPOTENT = 1 << 0, /**< may safely run twice */
+	HAWSER_METHOD_BLOCKING = 1 << 1,   /**< the handler may block: run it on the worker pool */
+	HAWSER_METHOD_EXCLUSIVE = 1 << 2,  /**< only for who holds the lease */
+};
+
+/** Any function pointer; generated code casts back before it calls. */
+typedef void hawser_any_fn(void);
+
+/** Calls one handler in `handlers` through its true type. */
+typedef void hawser_serve_fn(const void *handlers, struct hawser_call *call,
+			     const ProtobufCMessage *message, void *data);
+
+/** Calls one client callback through its true type. */
+typedef void hawser_deliver_fn(hawser_any_fn *callback, struct hawser_call *call,
+			       const ProtobufCMessage *message, void *data);
+
+struct hawser_service;
+
+/** One method; a row of a generated table. */
+struct hawser_method {
+	/** hawser_method_id(name), unless the .proto overrides it. Never 0. */
+	uint32_t id;
+	enum hawser_method_kind kind;
+	/** An or of hawser_method_flags. */
+	uint32_t flags;
+	/** Default deadline; 0: the client's. */
+	uint32_t timeout_ms;
+	/** Limits on a packed message; 0: the client's and the server's. */
+	uint32_t max_request_bytes;
+	uint32_t max_reply_bytes;
+	/** "demo.Greeter/Hello" */
+	const char *name;
+	const ProtobufCMessageDescriptor *request;
+	const ProtobufCMessageDescriptor *reply;
+	hawser_serve_fn *serve;
+	hawser_deliver_fn *deliver;
+	/** The service whose table this row is in. */
+	const struct hawser_service *service;
+};
+
+/** A field that never appears in a trace: (hawser.secret) in the .proto. */
+struct hawser_secret {
+	const ProtobufCMessageDescriptor *message;
+	uint32_t field; /**< its number */
+};
+
+/** One service: its name and its methods. */
+struct hawser_service {
+	/** "demo.Greeter" */
+	const char *name;
+	const struct hawser_method *methods;
+	size_t n_methods;
+	/** The secret fields of all messages that its methods can carry. */
+	const struct hawser_secret *secrets;
+	size_t n_secrets;
+};
+
+/**
+ * The stable id of a method: the 32-bit FNV-1a hash (RFC 9923) of its full name
+ * "demo.Greeter/Hello"; a hash of 0 becomes 1. Any thread.
+ */
+HAWSER_EXPORT uint32_t hawser_method_id(const char *name);
+
+/**
+ * Serves `service`. `handlers` is the generated struct of handlers, `data` goes
+ * to each of them; all three are borrowed until the server is freed. Before
+ * hawser_server_run() or on the thread of the server's base. Returns 0, -EINVAL
+ * (an argument is NULL, a method is without id, name or type), -EEXIST (an id or name is
+ * taken; the text names both methods), -EBUSY (the server runs) or -ENOMEM.
+ */
+HAWSER_EXPORT int hawser_server_add(struct hawser_server *server,
+				    const struct hawser_service *service, const void *handlers,
+				    void *data, struct hawser_error *error);
+
+/**
+ * Calls a unary method and waits for its reply: what every blocking stub does.
+ * On HAWSER_OK *reply is the caller's, to be freed with
+ * protobuf_c_message_free_unpacked(*reply, NULL); otherwise it is untouched and
+ * the context, if any, says more. See hawser_client for threads.
+ */
+HAWSER_EXPORT enum hawser_status hawser_client_call(struct hawser_client *client,
+						    const struct hawser_method *method,
+						    const ProtobufCMessage *request,
+						    ProtobufCMessage **reply,
+						    struct hawser_context *context);
+
+/**
+ * Opens a call of any kind without waiting: what every other stub does.
+ * `request` is NULL where requests are a stream; it is packed before this
+ * returns. `callback` (NULL for blocking streams) is called through
+ * method->deliver. The call is the caller's, to be freed with hawser_call_free().
+ * On failure NULL, and errno is EINVAL (misuse) or ENOMEM; any other failure
+ * ends the call and reaches the callback.
+ */
+HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *client,
+						     const struct hawser_method *method,
+						     const ProtobufCMessage *request,
+						     hawser_any_fn *callback, void *data,
+						     const struct hawser_context *context);
+
+/**
+ * Sends a message on a call: a handler's reply, or a stream's next message. A
+ * unary or client-streaming method's reply also ends the call. `method` must be
+ * the call's. The message is packed before this returns. Any thread. Returns 0,
+ * -EINVAL (wrong method or NULL), -EALREADY (replied or failed already), -EPIPE
+ * (the call is over: cancelled, past its deadline, or its peer is gone),
+ * -EMSGSIZE (over the limit; a handler's call then failed RESOURCE_EXHAUSTED),
+ * -EAGAIN (the peer's window is full) or -ENOMEM.
+ */
+HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
+				   const ProtobufCMessage *message);
+
+/**
+ * Waits for the next message of a stream: 1 and *message, the caller's to free;
+ * 0 at the end; -1 if the call failed, see hawser_call_error(). A blocking
+ * client's thread.
+ */
+HAWSER_EXPORT int hawser_call_recv(struct hawser_call *call, const struct hawser_method *method,
+				   ProtobufCMessage **message);
+
+/** What a generated thunk does for a handler left NULL: UNIMPLEMENTED, not executed. */
+HAWSER_EXPORT void hawser_call_no_handler(struct hawser_call *call);
+
+/**
+ * hawser_call_vfail() for one method: what the generated typed fail does.
+ * -EINVAL if `method` is not the call's, else as hawser_call_fail().
+ */
+HAWSER_EXPORT int hawser_call_fail_method(struct hawser_call *call,
+					  const struct hawser_method *method,
+					  enum hawser_status status, const char *format, ...)
+	HAWSER_PRINTF(4, 5);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* HAWSER_SERVICE_H */
