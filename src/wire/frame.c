@@ -1,0 +1,390 @@
+/* The hand-written half of the codec; frame.h says which half. */
+
+#include "wire/frame.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Protobuf's wire format: https://protobuf.dev/programming-guides/encoding/ */
+
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+enum { FIELD_ACK = 13, FIELD_IGNORABLE = 14, FIELD_PAYLOAD = 15 };
+
+#define TAG(field, type) (uint8_t)((field) << 3 | (type))
+
+const char *hawser__frame_kind_name(enum hawser__frame_kind kind)
+{
+	static const char *const names[HAWSER__FRAME_KINDS] = {
+		"ignored",  "open", "opened",  "rejected", "ping",   "pong",   "close",
+		"shutdown", "call", "message", "end",	   "cancel", "window",
+	};
+
+	return (unsigned)kind < HAWSER__FRAME_KINDS ? names[kind] : "unknown";
+}
+
+/* ---- reading ---- */
+
+struct reader {
+	const uint8_t *at, *end;
+};
+
+static bool read_varint_slow(struct reader *reader, uint64_t *value)
+{
+	uint64_t sum = 0;
+
+	for (unsigned shift = 0; shift < 70; shift += 7) {
+		if (reader->at == reader->end)
+			return false;
+		uint8_t byte = *reader->at++;
+		if (shift == 63 && byte > 1)
+			return false;
+		sum |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80)) {
+			*value = sum;
+			return true;
+		}
+	}
+	return false;
+}
+
+static inline bool read_varint(struct reader *reader, uint64_t *value)
+{
+	if (reader->at < reader->end && *reader->at < 0x80) {
+		*value = *reader->at++;
+		return true;
+	}
+	return read_varint_slow(reader, value);
+}
+
+static inline bool read_length(struct reader *reader, size_t *length)
+{
+	uint64_t value;
+
+	if (!read_varint(reader, &value) || value > (size_t)(reader->end - reader->at))
+		return false;
+	*length = (size_t)value;
+	return true;
+}
+
+static bool skip(struct reader *reader, unsigned type)
+{
+	uint64_t value;
+	size_t length = 0;
+
+	switch (type) {
+	case WIRE_VARINT:
+		return read_varint(reader, &value);
+	case WIRE_FIXED64:
+		length = 8;
+		break;
+	case WIRE_FIXED32:
+		length = 4;
+		break;
+	case WIRE_BYTES:
+		if (!read_length(reader, &length))
+			return false;
+		break;
+	default:
+		return false;
+	}
+	if (length > (size_t)(reader->end - reader->at))
+		return false;
+	reader->at += length;
+	return true;
+}
+
+static uint32_t read_fixed32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* The fields that every call needs; whatever else there is sets `more`. */
+static bool decode_body(struct hawser__frame *frame)
+{
+	struct reader reader = {frame->body, frame->body + frame->body_length};
+	enum hawser__frame_kind kind = frame->kind;
+	uint64_t value;
+
+	while (reader.at < reader.end) {
+		uint64_t tag;
+
+		if (!read_varint(&reader, &tag))
+			return false;
+		if (tag == TAG(1, WIRE_VARINT)) {
+			if (!read_varint(&reader, &frame->id))
+				return false;
+		} else if (kind == HAWSER__FRAME_CALL && tag == TAG(2, WIRE_FIXED32)) {
+			if (reader.end - reader.at < 4)
+				return false;
+			frame->method = read_fixed32(reader.at);
+			reader.at += 4;
+		} else if (kind == HAWSER__FRAME_CALL && tag == TAG(3, WIRE_VARINT)) {
+			if (!read_varint(&reader, &frame->timeout_ms))
+				return false;
+		} else if (kind == HAWSER__FRAME_END && tag == TAG(2, WIRE_VARINT)) {
+			if (!read_varint(&reader, &value))
+				return false;
+			frame->status = (uint32_t)value;
+		} else if (kind == HAWSER__FRAME_END && tag == TAG(3, WIRE_VARINT)) {
+			if (!read_varint(&reader, &value))
+				return false;
+			frame->outcome = (uint32_t)value;
+		} else if (kind == HAWSER__FRAME_MESSAGE && tag == TAG(2, WIRE_VARINT)) {
+			if (!read_varint(&reader, &value))
+				return false;
+			frame->last = value != 0;
+		} else {
+			if (tag >> 3 == 0 || !skip(&reader, tag & 7))
+				return false;
+			frame->more = true;
+		}
+	}
+	return true;
+}
+
+/* One of the kinds that consist of numbers, which decode_body understands. */
+static bool is_numeric(enum hawser__frame_kind kind)
+{
+	return kind == HAWSER__FRAME_PING || kind == HAWSER__FRAME_PONG ||
+	       (kind >= HAWSER__FRAME_CALL && kind <= HAWSER__FRAME_WINDOW);
+}
+
+static int malformed(const char **why, const char *text)
+{
+	*why = text;
+	return -EBADMSG;
+}
+
+int hawser__frame_decode_head(struct hawser__frame *frame, const uint8_t *data, size_t available,
+			      size_t length, const char **why)
+{
+	struct reader reader = {data, data + available};
+	bool ignorable = false, known = false;
+
+	memset(frame, 0, sizeof *frame);
+	while (reader.at < reader.end) {
+		uint64_t tag;
+		size_t size;
+
+		if (!read_varint(&reader, &tag) || tag >> 3 == 0)
+			return malformed(why, "a field tag is not valid");
+		unsigned type = tag & 7;
+		uint64_t field = tag >> 3;
+
+		if (field == FIELD_PAYLOAD && type == WIRE_BYTES) {
+			uint64_t value;
+
+			if (!read_varint(&reader, &value) ||
+			    value > length - (size_t)(reader.at - data))
+				return malformed(why, "the payload is longer than its frame");
+			frame->payload = reader.at;
+			frame->payload_length = (size_t)value;
+			if (value >= (size_t)(reader.end - reader.at))
+				break;
+			reader.at += value;
+		} else if (field < HAWSER__FRAME_KINDS && type == WIRE_BYTES) {
+			if (known)
+				return malformed(why, "it is of two kinds at once");
+			if (!read_length(&reader, &size))
+				return malformed(why, "a field is longer than its frame");
+			known = true;
+			frame->kind = (enum hawser__frame_kind)field;
+			frame->body = reader.at;
+			frame->body_length = size;
+			reader.at += size;
+			if (is_numeric(frame->kind) && !decode_body(frame))
+				return malformed(why, "its fields are not valid");
+		} else if (field == FIELD_IGNORABLE && type == WIRE_VARINT) {
+			uint64_t value;
+
+			if (!read_varint(&reader, &value))
+				return malformed(why, "a field is not valid");
+			ignorable = value != 0;
+		} else if (!skip(&reader, type)) {
+			return malformed(why, "a field is not valid");
+		}
+	}
+	if (!known && !ignorable)
+		return malformed(why, "its kind is not known and it is not marked ignorable");
+	return 0;
+}
+
+static inline const uint8_t *quick_varint(const uint8_t *at, const uint8_t *end, uint64_t *value)
+{
+	uint64_t sum = 0;
+
+	for (unsigned shift = 0; at < end && shift < 56; shift += 7) {
+		uint8_t byte = *at++;
+
+		sum |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*value = sum;
+			return at;
+		}
+	}
+	return NULL;
+}
+
+/* Nearly every frame is a call or an end as our own writer makes them: the fields in
+ * order, the payload last, nothing rare. Everything else is left to the full reader. */
+static bool decode_usual(struct hawser__frame *frame, const uint8_t *data, size_t length)
+{
+	const uint8_t *at = data + 2, *end = data + length, *body_end;
+	uint64_t payload_length = 0;
+
+	if (length < 4 || (data[0] != TAG(HAWSER__FRAME_CALL, WIRE_BYTES) &&
+			   data[0] != TAG(HAWSER__FRAME_END, WIRE_BYTES)))
+		return false;
+	/* One byte of length, so the body ends within the frame or not at all. */
+	if (data[1] > length - 2 || data[1] >= 0x80 || *at != TAG(1, WIRE_VARINT))
+		return false;
+	body_end = at + data[1];
+	*frame = (struct hawser__frame){
+		.kind = (enum hawser__frame_kind)(data[0] >> 3),
+		.body = at,
+		.body_length = data[1],
+	};
+	at = quick_varint(at + 1, body_end, &frame->id);
+	if (!at)
+		return false;
+	if (frame->kind == HAWSER__FRAME_CALL) {
+		if (body_end - at < 5 || *at != TAG(2, WIRE_FIXED32))
+			return false;
+		frame->method = read_fixed32(at + 1);
+		at += 5;
+		if (at < body_end && *at == TAG(3, WIRE_VARINT)) {
+			at = quick_varint(at + 1, body_end, &frame->timeout_ms);
+			if (!at)
+				return false;
+		}
+	}
+	if (at != body_end)
+		return false;
+	if (at == end)
+		return true;
+	if (*at != TAG(FIELD_PAYLOAD, WIRE_BYTES))
+		return false;
+	at = quick_varint(at + 1, end, &payload_length);
+	if (!at || payload_length != (uint64_t)(end - at))
+		return false;
+	frame->payload = at;
+	frame->payload_length = (size_t)payload_length;
+	return true;
+}
+
+int hawser__frame_decode(struct hawser__frame *frame, const uint8_t *data, size_t length,
+			 const char **why)
+{
+	if (decode_usual(frame, data, length))
+		return 0;
+	return hawser__frame_decode_head(frame, data, length, length, why);
+}
+
+/* ---- writing ---- */
+
+static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
+{
+	while (value >= 0x80) {
+		*at++ = (uint8_t)(value | 0x80);
+		value >>= 7;
+	}
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+static inline size_t varint_length(uint64_t value)
+{
+	/* Seven bits a byte, rounded up, without a division: exact for 1 to 64 bits. */
+	unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
+
+	return (bits * 9 + 64) / 64;
+}
+
+static inline uint8_t *put_field(uint8_t *at, unsigned field, uint64_t value)
+{
+	if (value == 0)
+		return at;
+	*at++ = TAG(field, WIRE_VARINT);
+	return put_varint(at, value);
+}
+
+/* Appends prefix, kind, body (the fields, then the extra ones) and the payload's tag. */
+static inline uint8_t *put_frame(struct hawser__buffer *out, enum hawser__frame_kind kind,
+				 const uint8_t *fields, size_t fields_length, const uint8_t *extra,
+				 size_t extra_length, size_t payload_length)
+{
+	size_t body_length = fields_length + extra_length;
+	size_t length = 1 + varint_length(body_length) + body_length;
+
+	if (payload_length)
+		length += 1 + varint_length(payload_length) + payload_length;
+
+	uint8_t *at = hawser__buffer_reserve(out, HAWSER__FRAME_PREFIX + length);
+
+	if (!at)
+		return NULL;
+	*at++ = (uint8_t)(length >> 24);
+	*at++ = (uint8_t)(length >> 16);
+	*at++ = (uint8_t)(length >> 8);
+	*at++ = (uint8_t)length;
+	*at++ = TAG(kind, WIRE_BYTES);
+	at = put_varint(at, body_length);
+	memcpy(at, fields, fields_length);
+	at += fields_length;
+	if (extra_length) {
+		memcpy(at, extra, extra_length);
+		at += extra_length;
+	}
+	if (payload_length) {
+		*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);
+		at = put_varint(at, payload_length);
+	}
+	hawser__buffer_commit(out, HAWSER__FRAME_PREFIX + length);
+	return at;
+}
+
+/* Tag and value of the fields written by hand: 11 + 5 + 11 bytes at most. */
+enum { FIELDS_MAX = 32 };
+
+uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t id, uint32_t method,
+				uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
+				size_t payload_length)
+{
+	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
+
+	*at++ = TAG(2, WIRE_FIXED32);
+	*at++ = (uint8_t)method;
+	*at++ = (uint8_t)(method >> 8);
+	*at++ = (uint8_t)(method >> 16);
+	*at++ = (uint8_t)(method >> 24);
+	at = put_field(at, 3, timeout_ms);
+	return put_frame(out, HAWSER__FRAME_CALL, fields, (size_t)(at - fields), extra,
+			 extra_length, payload_length);
+}
+
+uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t id, uint32_t status,
+			       uint32_t outcome, const uint8_t *extra, size_t extra_length,
+			       size_t payload_length)
+{
+	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
+
+	at = put_field(at, 2, status);
+	at = put_field(at, 3, outcome);
+	return put_frame(out, HAWSER__FRAME_END, fields, (size_t)(at - fields), extra, extra_length,
+			 payload_length);
+}
+
+uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame_kind kind,
+				  uint64_t number)
+{
+	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, number);
+
+	return put_frame(out, kind, fields, (size_t)(at - fields), NULL, 0, 0);
+}
+
+uint8_t *hawser__frame_put_body(struct hawser__buffer *out, enum hawser__frame_kind kind,
+				const uint8_t *body, size_t body_length)
+{
+	return put_frame(out, kind, body, body_length, NULL, 0, 0);
+}

@@ -1,0 +1,112 @@
+/* Frames: bytes to fields and back (proto/hawser/wire.proto is normative).
+ *
+ * A frame is a protobuf message, but calls and their ends pass by so often that
+ * their few header fields are read and written by hand, in place, without an
+ * allocation; a payload is never copied on its way in. What is rare (open,
+ * metadata, a failure's text) is left to protobuf-c: `body` is the packed
+ * message of the frame's kind. A test holds both codecs against each other. */
+
+#ifndef HAWSER_WIRE_FRAME_H
+#define HAWSER_WIRE_FRAME_H
+
+#include "util/buffer.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** The kinds; the numbers are those of the fields of Frame. */
+enum hawser__frame_kind {
+	HAWSER__FRAME_IGNORED = 0, /* a kind we do not know, and may skip */
+	HAWSER__FRAME_OPEN = 1,
+	HAWSER__FRAME_OPENED = 2,
+	HAWSER__FRAME_REJECTED = 3,
+	HAWSER__FRAME_PING = 4,
+	HAWSER__FRAME_PONG = 5,
+	HAWSER__FRAME_CLOSE = 6,
+	HAWSER__FRAME_SHUTDOWN = 7,
+	HAWSER__FRAME_CALL = 8,
+	HAWSER__FRAME_MESSAGE = 9,
+	HAWSER__FRAME_END = 10,
+	HAWSER__FRAME_CANCEL = 11,
+	HAWSER__FRAME_WINDOW = 12,
+	HAWSER__FRAME_KINDS,
+};
+
+enum {
+	/* The length that goes before a frame. */
+	HAWSER__FRAME_PREFIX = 4,
+	/* What a frame may need besides its payload, metadata and texts included. */
+	HAWSER__FRAME_OVERHEAD = 64 * 1024,
+	/* No frame is this long or longer: the first byte on a socket then tells
+	 * frames from TLS (0x16) and HTTP (letters). */
+	HAWSER__FRAME_LIMIT = 0x16000000,
+	/* The longest frame before a connection is open. */
+	HAWSER__FRAME_OPEN_LIMIT = 4096,
+	/* The head of a frame that is too long to take stands within so many bytes. */
+	HAWSER__FRAME_HEAD = 512,
+};
+
+struct hawser__frame {
+	enum hawser__frame_kind kind;
+	/* The packed message of this kind. */
+	const uint8_t *body;
+	size_t body_length;
+	const uint8_t *payload;
+	size_t payload_length;
+	/* Call, message, end, cancel, window: the call's. Ping, pong: the number. */
+	uint64_t id;
+	/* Call */
+	uint32_t method;
+	uint64_t timeout_ms;
+	/* End */
+	uint32_t status;
+	uint32_t outcome;
+	/* Message */
+	bool last;
+	/* The body has more fields than those above: unpack it to see them. */
+	bool more;
+};
+
+/**
+ * Reads one frame (without its prefix) of `length` bytes. Borrows the bytes.
+ * Returns 0, or -EBADMSG and *why, a static sentence part.
+ */
+int hawser__frame_decode(struct hawser__frame *frame, const uint8_t *data, size_t length,
+			 const char **why);
+
+/**
+ * The same for the first `available` bytes of a frame that is too long to be taken:
+ * everything but the payload, whose length alone is set.
+ */
+int hawser__frame_decode_head(struct hawser__frame *frame, const uint8_t *data, size_t available,
+			      size_t length, const char **why);
+
+/** "call", "opened"; static. */
+const char *hawser__frame_kind_name(enum hawser__frame_kind kind);
+
+/* The writers append a whole frame to `out` and return where its payload goes, exactly
+ * payload_length bytes that the caller must fill at once; NULL without memory.
+ * `extra` are further packed fields of the body (metadata, texts): protobuf
+ * messages may be concatenated. */
+
+uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t id, uint32_t method,
+				uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
+				size_t payload_length);
+uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t id, uint32_t status,
+			       uint32_t outcome, const uint8_t *extra, size_t extra_length,
+			       size_t payload_length);
+/** Ping, pong and cancel: a single number. */
+uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame_kind kind,
+				  uint64_t number);
+/** Any kind from its packed body, without a payload. */
+uint8_t *hawser__frame_put_body(struct hawser__buffer *out, enum hawser__frame_kind kind,
+				const uint8_t *body, size_t body_length);
+
+/** The length in a prefix. */
+static inline uint32_t hawser__frame_length(const uint8_t *prefix)
+{
+	return (uint32_t)prefix[0] << 24 | (uint32_t)prefix[1] << 16 | (uint32_t)prefix[2] << 8 |
+	       prefix[3];
+}
+
+#endif /* HAWSER_WIRE_FRAME_H */
