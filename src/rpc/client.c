@@ -1,0 +1,352 @@
+/* Making and freeing clients, their options, and the opening of the protocol. */
+
+#include "rpc/client.h"
+
+#include "net/fork.h"
+#include "rpc/context.h"
+#include "util/alloc.h"
+#include "util/error.h"
+#include "util/log.h"
+#include <errno.h>
+#include <hawser/version.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	CONNECT_TIMEOUT_MS = 5000,
+	TIMEOUT_MS = 30000,
+	HEARTBEAT_MS = 15000,
+	MESSAGE_BYTES = 4 << 20,
+	MESSAGE_BYTES_MOST = 256 << 20,
+	UNSENT_BYTES = 8 << 20,
+	CREDENTIALS_MAX = 2048,
+	NAME_MAX_BYTES = 128,
+	/* Heartbeats to wait for a sign of life when the server names no time. */
+	SILENT_HEARTBEATS = 3,
+};
+
+/* ---- options ---- */
+
+static int check_options(struct hawser_client_options *checked,
+			 const struct hawser_client_options *options, struct hawser_error *error)
+{
+	*checked = (struct hawser_client_options)HAWSER_CLIENT_OPTIONS_INIT;
+	if (options) {
+		if (options->size < sizeof options->size || options->size > 4096)
+			return hawser__error_set(error, -EINVAL,
+						 "client options: size is %zu; start from "
+						 "HAWSER_CLIENT_OPTIONS_INIT",
+						 options->size);
+		/* An older program's struct is shorter, a newer one's longer. */
+		memcpy(checked, options,
+		       options->size < sizeof *checked ? options->size : sizeof *checked);
+	}
+	if (checked->credentials_length > CREDENTIALS_MAX ||
+	    (checked->credentials_length && !checked->credentials))
+		return hawser__error_set(error, -EINVAL,
+					 "client options: credentials of %zu bytes, up to %d are "
+					 "possible",
+					 checked->credentials_length, CREDENTIALS_MAX);
+	if (checked->max_request_bytes > MESSAGE_BYTES_MOST ||
+	    checked->max_reply_bytes > MESSAGE_BYTES_MOST)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: max_request_bytes and max_reply_bytes "
+					 "can be at most %d",
+					 MESSAGE_BYTES_MOST);
+	if (checked->name && strlen(checked->name) > NAME_MAX_BYTES)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: the name has more than %d bytes",
+					 NAME_MAX_BYTES);
+#define DEFAULT(option, value) \
+	if (!checked->option)  \
+	checked->option = value
+	DEFAULT(connect_timeout_ms, CONNECT_TIMEOUT_MS);
+	DEFAULT(timeout_ms, TIMEOUT_MS);
+	DEFAULT(heartbeat_ms, HEARTBEAT_MS);
+	DEFAULT(max_request_bytes, MESSAGE_BYTES);
+	DEFAULT(max_reply_bytes, MESSAGE_BYTES);
+	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
+	DEFAULT(name, program_invocation_short_name);
+#undef DEFAULT
+	return 0;
+}
+
+/* ---- life ---- */
+
+struct hawser_client *hawser_client_new(const char *address,
+					const struct hawser_client_options *options,
+					struct hawser_error *error)
+{
+	struct hawser_client_options checked;
+	struct hawser__address parsed;
+	struct hawser_client *client;
+	int r;
+
+	if (hawser__address_parse(&parsed, address, error) < 0 ||
+	    check_options(&checked, options, error) < 0)
+		return NULL;
+	client = hawser__calloc(1, sizeof *client);
+	if (!client)
+		goto no_memory;
+	client->address = parsed;
+	client->options = checked;
+	client->fork_generation = hawser__fork_generation();
+	client->heartbeat_ms = checked.heartbeat_ms;
+	client->connecting_fd = -1;
+	hawser__list_init(&client->calls);
+	hawser__list_init(&client->waiters);
+	hawser__list_init(&client->pings);
+	client->name = hawser__strdup(checked.name);
+	if (!client->name)
+		goto no_memory;
+	client->options.name = client->name;
+	if (checked.credentials_length) {
+		client->credentials = hawser__malloc(checked.credentials_length);
+		if (!client->credentials)
+			goto no_memory;
+		memcpy(client->credentials, checked.credentials, checked.credentials_length);
+	}
+	client->options.credentials = client->credentials;
+	if (checked.base) {
+		r = hawser__client_loop_init(client);
+	} else {
+		r = hawser__client_blocking_init(client);
+	}
+	if (r == 0)
+		return client;
+	hawser__client_release(client);
+	hawser__error_set(error, r, "client %s: no event or lock could be made", parsed.text);
+	return NULL;
+
+no_memory:
+	hawser__client_release(client);
+	hawser__error_set(error, -ENOMEM, "client %s: out of memory", parsed.text);
+	return NULL;
+}
+
+void hawser__client_release(struct hawser_client *client)
+{
+	if (!client)
+		return;
+	free(client->name);
+	if (client->credentials) {
+		explicit_bzero(client->credentials, client->options.credentials_length);
+		free(client->credentials);
+	}
+	free(client);
+}
+
+/* In a forked child: the connection, the epoll instance behind an event_base and
+ * the locks are still the parent's. Let go of the descriptors, touch nothing else. */
+static void free_in_child(struct hawser_client *client)
+{
+	if (client->connection && client->connection->fd >= 0)
+		close(client->connection->fd);
+	if (client->connecting_fd >= 0)
+		close(client->connecting_fd);
+	if (!client->options.base)
+		close(client->loop->wake_fd);
+	if (client->credentials)
+		explicit_bzero(client->credentials, client->options.credentials_length);
+}
+
+void hawser_client_free(struct hawser_client *client)
+{
+	if (!client)
+		return;
+	if (client->fork_generation != hawser__fork_generation()) {
+		free_in_child(client);
+		return;
+	}
+	if (client->options.base) {
+		if (hawser__client_loop_deinit(client))
+			return;
+	} else {
+		hawser__client_blocking_deinit(client);
+	}
+	hawser__client_release(client);
+}
+
+int hawser__client_check(struct hawser_client *client, struct hawser_error *error)
+{
+	if (!client)
+		return hawser__error_set(error, -EINVAL, "the client is NULL");
+	if (client->fork_generation != hawser__fork_generation())
+		return hawser__error_set(error, -EPERM,
+					 "%s: the client was made before fork(); make another one "
+					 "in the child",
+					 client->address.text);
+	return 0;
+}
+
+/* ---- opening ---- */
+
+int hawser__client_prepare(struct hawser_client *client, const struct hawser__connection_ops *ops)
+{
+	struct hawser__connection_setup setup = {
+		.loop = client->loop,
+		.ops = ops,
+		.owner = client,
+		.name = client->address.text,
+		.max_payload = client->options.max_reply_bytes,
+		.max_unsent = client->options.max_unsent_bytes,
+	};
+	Hawser__Open open = HAWSER__OPEN__INIT;
+
+	client->connection = hawser__connection_new(&setup);
+	if (!client->connection)
+		return -ENOMEM;
+	open.version = HAWSER__PROTOCOL_VERSION;
+	open.name = client->name;
+	open.software = (char *)"hawser " HAWSER_VERSION;
+	open.credentials.data = client->credentials;
+	open.credentials.len = client->options.credentials_length;
+	open.max_reply_bytes = client->options.max_reply_bytes;
+	if (hawser__connection_put(client->connection, HAWSER__FRAME_OPEN, &open.base) < 0) {
+		hawser__connection_free(client->connection);
+		client->connection = NULL;
+		return -ENOMEM;
+	}
+	client->connection->held = client->connection->session.out.length;
+	return 0;
+}
+
+bool hawser__client_opened(struct hawser__connection *connection, const Hawser__Opened *opened)
+{
+	struct hawser_client *client = connection->owner;
+
+	if (opened->version != HAWSER__PROTOCOL_VERSION) {
+		hawser__connection_lose(connection, HAWSER_FAILED_PRECONDITION, -EPROTO,
+					"connect %s: the server speaks protocol version %u, this "
+					"client version %d",
+					client->address.text, opened->version,
+					HAWSER__PROTOCOL_VERSION);
+		return false;
+	}
+	snprintf(client->server_name, sizeof client->server_name, "%.100s%s%.50s", opened->name,
+		 *opened->name && *opened->software ? ", " : "", opened->software);
+	for (size_t i = 0; i < opened->n_problems; i++)
+		hawser__log(HAWSER_LOG_WARNING, "%s: %s", client->address.text,
+			    opened->problems[i]);
+	connection->max_peer_message =
+		opened->max_request_bytes ? (size_t)opened->max_request_bytes : MESSAGE_BYTES;
+	client->heartbeat_ms = client->options.heartbeat_ms;
+	if (opened->heartbeat_ms && opened->heartbeat_ms < client->heartbeat_ms)
+		client->heartbeat_ms = opened->heartbeat_ms;
+	client->silence_timeout_ms = opened->silence_timeout_ms
+					     ? opened->silence_timeout_ms
+					     : SILENT_HEARTBEATS * client->heartbeat_ms;
+	connection->held = SIZE_MAX;
+	return true;
+}
+
+void hawser__client_rejected(struct hawser__connection *connection,
+			     const Hawser__Rejected *rejected)
+{
+	struct hawser_client *client = connection->owner;
+	enum hawser_status status = HAWSER_UNAVAILABLE;
+
+	if (rejected->reason == HAWSER__REASON__REASON_UNAUTHENTICATED)
+		status = HAWSER_UNAUTHENTICATED;
+	else if (rejected->reason == HAWSER__REASON__REASON_VERSION)
+		status = HAWSER_FAILED_PRECONDITION;
+	hawser__connection_lose(connection, status, -ECONNREFUSED,
+				"connect %s: the server refused: %.150s", client->address.text,
+				*rejected->text ? rejected->text
+						: hawser__reason_name(rejected->reason));
+}
+
+uint64_t hawser__client_heartbeat(struct hawser_client *client)
+{
+	struct hawser__connection *connection = client->connection;
+	uint64_t now_ms = client->loop->now_ms, quiet_since_ms;
+
+	if (!connection || connection->session.state != HAWSER__SESSION_OPEN)
+		return now_ms + client->heartbeat_ms;
+	if (now_ms - connection->heard_ms >= client->silence_timeout_ms) {
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ETIMEDOUT,
+					"%s: nothing was heard for %u ms", client->address.text,
+					client->silence_timeout_ms);
+		return now_ms + client->heartbeat_ms;
+	}
+	/* The server wants to hear from us, and we from it. */
+	quiet_since_ms = connection->sent_ms < connection->heard_ms ? connection->sent_ms
+								    : connection->heard_ms;
+	if (quiet_since_ms < client->pinged_ms)
+		quiet_since_ms = client->pinged_ms;
+	if (now_ms - quiet_since_ms >= client->heartbeat_ms) {
+		client->pinged_ms = quiet_since_ms = now_ms;
+		hawser__connection_put_number(connection, HAWSER__FRAME_PING, 0);
+		hawser__connection_flush_soon(connection);
+	}
+	return quiet_since_ms + client->heartbeat_ms;
+}
+
+/* ---- the public functions that choose between the two kinds ---- */
+
+enum hawser_status hawser_client_call(struct hawser_client *client,
+				      const struct hawser_method *method,
+				      const ProtobufCMessage *request, ProtobufCMessage **reply,
+				      struct hawser_context *context)
+{
+	struct hawser_error *error = NULL;
+
+	if (!hawser__context_is_valid(context))
+		return HAWSER_INVALID_ARGUMENT;
+	hawser__context_reset(context);
+	error = context ? &context->error : NULL;
+	if (hawser__client_check(client, error) < 0)
+		return client ? HAWSER_FAILED_PRECONDITION : HAWSER_INVALID_ARGUMENT;
+	if (!method || !request || !reply) {
+		hawser__error_set(error, -EINVAL, "call: method, request or reply is NULL");
+		return HAWSER_INVALID_ARGUMENT;
+	}
+	if (request->descriptor != method->request) {
+		hawser__error_set(error, -EINVAL,
+				  "%s: the request is a %s, not a %s; start from "
+				  "its __INIT",
+				  method->name,
+				  request->descriptor ? request->descriptor->name : "nothing",
+				  method->request->name);
+		return HAWSER_INVALID_ARGUMENT;
+	}
+	if (client->options.base) {
+		hawser__error_set(error, -EDEADLK,
+				  "%s: this client runs on an event_base; use the _async stub, or "
+				  "a client without a base",
+				  method->name);
+		return HAWSER_FAILED_PRECONDITION;
+	}
+	return hawser__client_blocking_call(client, method, request, reply, context);
+}
+
+struct hawser_call *hawser_client_open(struct hawser_client *client,
+				       const struct hawser_method *method,
+				       const ProtobufCMessage *request, hawser_any_fn *callback,
+				       void *data, const struct hawser_context *context)
+{
+	bool streams = method && method->kind != HAWSER_UNARY;
+
+	if (hawser__client_check(client, NULL) < 0 || !method ||
+	    !hawser__context_is_valid(context) || !client->options.base ||
+	    (!callback && !streams) || (!request && !(method->kind & HAWSER_CLIENT_STREAM)) ||
+	    (request && request->descriptor != method->request)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return hawser__client_loop_open(client, method, request, callback, data, context);
+}
+
+int hawser_client_connect(struct hawser_client *client, struct hawser_error *error)
+{
+	int r = hawser__client_check(client, error);
+
+	if (r < 0)
+		return r;
+	if (!client->options.base)
+		return hawser__client_blocking_connect(client, error);
+	if (!client->connection)
+		hawser__client_loop_connect(client);
+	return 0;
+}

@@ -1,0 +1,455 @@
+/* The client on the user's event_base: no thread, no lock. Names are looked up
+ * and sockets connected without ever blocking the base; calls made meanwhile wait
+ * in the connection's buffer, behind open. */
+
+#include "net/socket.h"
+#include "rpc/client.h"
+#include "rpc/outgoing.h"
+#include "util/alloc.h"
+#include "util/error.h"
+#include <errno.h>
+#include <hawser/version.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ARENA_FACTOR = 8, ARENA_LEAST = 256 * 1024 };
+
+/** A call that a user holds. */
+struct async_call {
+	struct hawser__outgoing outgoing;
+	struct hawser_client *client; /* NULL: freed */
+	hawser_any_fn *callback;      /* NULL: has run, or is not wanted any more */
+	void *data;
+	struct hawser__alarm alarm;	 /* the deadline */
+	struct hawser__deferred refused; /* tells of a failure to start, not before open returned */
+	struct hawser__list link;	 /* the client's */
+	bool has_ended, in_callback, is_freed;
+};
+
+static const struct hawser__connection_ops ops;
+
+static struct async_call *async_of(struct hawser__outgoing *outgoing)
+{
+	return hawser__container_of(outgoing, struct async_call, outgoing);
+}
+
+/* ---- connecting ---- */
+
+static void forget_attempt(struct hawser_client *client)
+{
+	hawser__list_unlink(&client->attempt.link);
+	hawser__resolve_cancel(client->resolve);
+	client->resolve = NULL;
+	hawser__address_free(client->candidates);
+	client->candidates = client->candidate = NULL;
+	if (client->connecting_fd >= 0) {
+		event_del(&client->connecting_event);
+		close(client->connecting_fd);
+		client->connecting_fd = -1;
+	}
+}
+
+static void give_up(struct hawser_client *client, const struct hawser_error *why)
+{
+	hawser__connection_lose(client->connection, why->status, why->code, "%s", why->message);
+}
+
+static void connected(struct hawser_client *client, int fd)
+{
+	if (hawser__connection_attach(client->connection, fd) < 0)
+		hawser__connection_lose(client->connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+	else
+		hawser__connection_flush(client->connection);
+}
+
+static void try_next(struct hawser_client *client);
+
+static void on_connecting(evutil_socket_t fd, short what, void *data)
+{
+	struct hawser_client *client = data;
+	char text[128];
+	int r;
+
+	(void)what;
+	hawser__loop_update_now(client->loop);
+	r = hawser__socket_connect_result(fd);
+	client->connecting_fd = -1;
+	if (r == 0) {
+		connected(client, fd);
+		return;
+	}
+	close(fd);
+	hawser__error_set(&client->failure, r, "connect %s: %s", client->address.text,
+			  hawser__errno_text(r, text, sizeof text));
+	try_next(client);
+}
+
+/* The first address that answers; when none does, the last one's error. */
+static void try_next(struct hawser_client *client)
+{
+	char text[128];
+	bool done;
+
+	while (client->candidate) {
+		int fd = hawser__socket_connect(client->candidate, &done);
+
+		client->candidate = client->candidate->ai_next;
+		if (fd < 0) {
+			hawser__error_set(&client->failure, fd, "connect %s: %s",
+					  client->address.text,
+					  hawser__errno_text(fd, text, sizeof text));
+			continue;
+		}
+		if (done) {
+			connected(client, fd);
+			return;
+		}
+		event_assign(&client->connecting_event, client->loop->base, fd, EV_WRITE,
+			     on_connecting, client);
+		if (event_add(&client->connecting_event, NULL) == 0) {
+			client->connecting_fd = fd;
+			return;
+		}
+		close(fd);
+		hawser__error_set(&client->failure, -ENOMEM, "connect %s: out of memory",
+				  client->address.text);
+	}
+	give_up(client, &client->failure);
+}
+
+static void on_resolved(void *data, struct addrinfo *list, const struct hawser_error *error)
+{
+	struct hawser_client *client = data;
+
+	client->resolve = NULL;
+	if (!list) {
+		give_up(client, error);
+		return;
+	}
+	client->candidates = client->candidate = list;
+	try_next(client);
+}
+
+/* Runs from the loop, so that a failure never ends a call before its stub has returned. */
+static void start_attempt(struct hawser__deferred *deferred)
+{
+	struct hawser_client *client =
+		hawser__container_of(deferred, struct hawser_client, attempt);
+	struct hawser_error error;
+	int r;
+
+	hawser__loop_update_now(client->loop);
+	hawser__loop_set_alarm(client->loop, &client->connection->alarm,
+			       client->loop->now_ms + client->options.connect_timeout_ms);
+	r = hawser__resolve_start(client->loop, &client->address, on_resolved, client,
+				  &client->resolve);
+	if (r < 0) {
+		hawser__error_set(&error, r, "connect %s: the look-up could not be started",
+				  client->address.text);
+		give_up(client, &error);
+	}
+}
+
+void hawser__client_loop_connect(struct hawser_client *client)
+{
+	if (hawser__client_prepare(client, &ops) == 0)
+		hawser__loop_defer(client->loop, &client->attempt);
+}
+
+/* ---- what the connection tells ---- */
+
+static void on_opened(struct hawser__connection *connection, const Hawser__Opened *opened)
+{
+	struct hawser_client *client = connection->owner;
+
+	if (hawser__client_opened(connection, opened)) {
+		forget_attempt(client);
+		hawser__loop_set_alarm(client->loop, &connection->alarm,
+				       client->loop->now_ms + client->heartbeat_ms);
+	}
+}
+
+static void on_alarm(struct hawser__connection *connection)
+{
+	struct hawser_client *client = connection->owner;
+
+	if (connection->session.state == HAWSER__SESSION_NEW) {
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ETIMEDOUT,
+					"connect %s: no answer within %u ms", client->address.text,
+					client->options.connect_timeout_ms);
+		return;
+	}
+	uint64_t again_ms = hawser__client_heartbeat(client);
+
+	if (client->connection)
+		hawser__loop_set_alarm(client->loop, &client->connection->alarm, again_ms);
+}
+
+static void on_calm(struct hawser__connection *connection)
+{
+	if (connection->is_draining)
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "the server drained");
+}
+
+static void on_lost(struct hawser__connection *connection, const struct hawser_error *why)
+{
+	struct hawser_client *client = connection->owner;
+
+	(void)why;
+	forget_attempt(client);
+	client->connection = NULL;
+	hawser__connection_free(connection);
+}
+
+static const struct hawser__connection_ops ops = {
+	.opened = on_opened,
+	.rejected = hawser__client_rejected,
+	.alarm = on_alarm,
+	.calm = on_calm,
+	.lost = on_lost,
+};
+
+/* ---- calls ---- */
+
+static void call_release(struct async_call *call)
+{
+	hawser__list_unlink(&call->link);
+	hawser__outgoing_deinit(&call->outgoing);
+	free(call);
+}
+
+/* It has ended: the callback runs, once. */
+static void deliver(struct async_call *call)
+{
+	struct hawser__outgoing *outgoing = &call->outgoing;
+	struct hawser_client *client = call->client;
+	hawser_any_fn *callback = call->callback;
+
+	call->has_ended = true;
+	call->callback = NULL;
+	hawser__loop_clear_alarm(client->loop, &call->alarm);
+	hawser__list_unlink(&call->refused.link);
+	if (callback) {
+		call->in_callback = true;
+		client->in_callback++;
+		outgoing->call.method->deliver(callback, &outgoing->call, outgoing->reply,
+					       call->data);
+		client->in_callback--;
+		call->in_callback = false;
+	}
+	if (outgoing->reply)
+		hawser__arena_reset(&client->replies);
+	outgoing->reply = NULL;
+	if (call->is_freed)
+		call_release(call);
+}
+
+static void on_done(struct hawser__outgoing *outgoing)
+{
+	deliver(async_of(outgoing));
+}
+
+static void on_refused(struct hawser__deferred *deferred)
+{
+	deliver(hawser__container_of(deferred, struct async_call, refused));
+}
+
+static void on_deadline(struct hawser__alarm *alarm)
+{
+	struct async_call *call = hawser__container_of(alarm, struct async_call, alarm);
+
+	hawser__outgoing_abandon(&call->outgoing, HAWSER_DEADLINE_EXCEEDED,
+				 "%s: the deadline passed before the call ended",
+				 call->outgoing.call.method->name);
+}
+
+static void refuse_later(struct async_call *call)
+{
+	hawser__loop_defer(call->client->loop, &call->refused);
+}
+
+struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
+					     const struct hawser_method *method,
+					     const ProtobufCMessage *request,
+					     hawser_any_fn *callback, void *data,
+					     const struct hawser_context *context)
+{
+	struct async_call *call;
+	struct hawser__outgoing *outgoing;
+	uint64_t now_ms;
+
+	if (client->is_doomed) {
+		errno = ECANCELED;
+		return NULL;
+	}
+	call = hawser__malloc(sizeof *call);
+	if (!call) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	outgoing = &call->outgoing;
+	hawser__outgoing_init(outgoing, method, on_done);
+	outgoing->allocator = &client->allocator;
+	call->client = client;
+	call->callback = callback;
+	call->data = data;
+	hawser__alarm_init(&call->alarm, on_deadline);
+	hawser__list_init(&call->refused.link);
+	call->refused.run = on_refused;
+	call->has_ended = call->in_callback = call->is_freed = false;
+	hawser__list_append(&client->calls, &call->link);
+
+	/* In a callback the wake-up's time is good enough; outside it may be old. */
+	now_ms = client->in_callback ? client->loop->now_ms : hawser__loop_update_now(client->loop);
+	if (method->kind != HAWSER_UNARY) {
+		hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
+				   "%s: this version of Hawser (" HAWSER_VERSION
+				   ") does not run streams yet",
+				   method->name);
+		refuse_later(call);
+		return &outgoing->call;
+	}
+	if (!client->connection)
+		hawser__client_loop_connect(client);
+	if (!client->connection) {
+		hawser__list_unlink(&call->link);
+		free(call);
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (client->connection->is_draining || client->connection->is_lost) {
+		hawser__error_call(&outgoing->error, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_NOT_SENT,
+				   "%s: the server is draining", method->name);
+		refuse_later(call);
+		return &outgoing->call;
+	}
+	outgoing->call.deadline_ms =
+		hawser__outgoing_deadline(method, context, client->options.timeout_ms, now_ms);
+	if (hawser__outgoing_start(outgoing, client->connection, request, context,
+				   client->options.max_request_bytes, now_ms) < 0) {
+		refuse_later(call);
+		return &outgoing->call;
+	}
+	if (outgoing->call.deadline_ms != UINT64_MAX)
+		hawser__loop_set_alarm(client->loop, &call->alarm, outgoing->call.deadline_ms);
+	hawser__connection_flush_soon(client->connection);
+	return &outgoing->call;
+}
+
+static struct async_call *async_call_of(struct hawser_call *call)
+{
+	if (!call || !call->is_outgoing)
+		return NULL;
+	return async_of(hawser__container_of(call, struct hawser__outgoing, call));
+}
+
+static void cancel(struct async_call *call, const char *why)
+{
+	if (call->outgoing.call.carrier)
+		hawser__outgoing_abandon(&call->outgoing, HAWSER_CANCELLED, "%s: %s",
+					 call->outgoing.call.method->name, why);
+	else /* refused, and its callback has not run yet: that error stands */
+		deliver(call);
+}
+
+int hawser_call_cancel(struct hawser_call *handle)
+{
+	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
+
+	if (!call)
+		return -EINVAL;
+	if (call->has_ended)
+		return -EALREADY;
+	cancel(call, "cancelled by the caller");
+	return 0;
+}
+
+void hawser_call_free(struct hawser_call *handle)
+{
+	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
+
+	if (!call)
+		return;
+	call->is_freed = true;
+	if (call->in_callback)
+		return; /* released when it returns */
+	if (call->has_ended) {
+		call_release(call);
+		return;
+	}
+	call->callback = NULL;
+	cancel(call, "freed by the caller");
+}
+
+/* ---- life ---- */
+
+int hawser__client_loop_init(struct hawser_client *client)
+{
+	size_t limit = client->options.max_reply_bytes * ARENA_FACTOR + ARENA_LEAST;
+
+	client->loop = hawser__loop_share(client->options.base);
+	if (!client->loop)
+		return -errno;
+	hawser__arena_init(&client->replies, limit);
+	client->allocator = hawser__arena_allocator(&client->replies);
+	hawser__list_init(&client->attempt.link);
+	client->attempt.run = start_attempt;
+	return 0;
+}
+
+/* A callback may free any call, so each round starts anew. */
+static void end_all_calls(struct hawser_client *client)
+{
+	struct hawser__list *link;
+
+again:
+	list_for_each (link, &client->calls) {
+		struct async_call *call = hawser__container_of(link, struct async_call, link);
+
+		if (!call->has_ended) {
+			cancel(call, "the client was freed");
+			goto again;
+		}
+	}
+}
+
+static void free_later(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	hawser_client_free(data);
+}
+
+bool hawser__client_loop_deinit(struct hawser_client *client)
+{
+	static const struct timeval now = {0, 0};
+
+	if (!client->is_doomed) {
+		client->is_doomed = true;
+		end_all_calls(client);
+		if (client->in_callback)
+			/* Up the stack the loop is at work with what is to be freed. */
+			event_base_once(client->loop->base, -1, EV_TIMEOUT, free_later, client,
+					&now);
+	}
+	if (client->in_callback)
+		return true;
+	if (client->connection && client->connection->session.state == HAWSER__SESSION_OPEN) {
+		/* The server need not wait for a time-out to know. */
+		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
+
+		hawser__session_put_close(&client->connection->session, &done);
+		hawser__connection_flush(client->connection);
+	}
+	if (client->connection)
+		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
+					"the client was freed");
+	/* The calls that are left are their owners', who may free them later. */
+	while (!hawser__list_empty(&client->calls))
+		hawser__list_unlink(client->calls.next);
+	hawser__arena_deinit(&client->replies);
+	hawser__loop_unshare(client->loop);
+	return false;
+}

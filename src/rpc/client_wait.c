@@ -1,0 +1,248 @@
+/* client_wait.h says how it works. */
+
+#include "rpc/client_wait.h"
+
+#include "net/socket.h"
+#include "rpc/context.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+enum {
+	/* The keeper looks this often, at the most, whether callers are quiet. */
+	KEEPER_MS = 1000,
+};
+
+/* ---- waiting ---- */
+
+void hawser__client_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+void hawser__client_cond_wait(struct hawser_client *client, pthread_cond_t *cond, uint64_t until_ms)
+{
+	struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000 * 1000000)};
+
+	if (until_ms == UINT64_MAX)
+		pthread_cond_wait(cond, &client->lock);
+	else
+		pthread_cond_timedwait(cond, &client->lock, &until);
+	hawser__loop_update_now(client->loop);
+}
+
+void hawser__waiter_init(struct hawser__waiter *waiter)
+{
+	hawser__list_init(&waiter->link);
+	hawser__client_cond_init(&waiter->wake);
+	waiter->is_done = false;
+}
+
+void hawser__waiter_deinit(struct hawser__waiter *waiter)
+{
+	hawser__list_unlink(&waiter->link);
+	pthread_cond_destroy(&waiter->wake);
+}
+
+void hawser__waiter_finish(struct hawser__waiter *waiter)
+{
+	waiter->is_done = true;
+	pthread_cond_signal(&waiter->wake);
+}
+
+/* The next thread that waits becomes the reader. */
+void hawser__client_hand_over(struct hawser_client *client)
+{
+	client->reader = HAWSER__READER_NOBODY;
+	if (!hawser__list_empty(&client->waiters))
+		pthread_cond_signal(
+			&hawser__container_of(client->waiters.next, struct hawser__waiter, link)
+				 ->wake);
+}
+
+/* ---- receiving ---- */
+
+/* Waits for the socket, and for a wake-up, as long as it takes or until the time. With the
+ * lock released. Returns what poll(2) found. */
+int hawser__client_poll(struct hawser_client *client, int fd, bool wants_write, uint64_t until_ms)
+{
+	struct pollfd watched[2] = {
+		{.fd = fd, .events = (short)(POLLIN | (wants_write ? POLLOUT : 0))},
+		{.fd = client->loop->wake_fd, .events = POLLIN},
+	};
+	uint64_t now_ms = hawser__now_ms();
+	uint64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+
+	if (poll(watched, 2, wait_ms > INT32_MAX ? -1 : (int)wait_ms) <= 0)
+		return 0;
+	return watched[0].revents | (watched[1].revents ? POLLPRI : 0);
+}
+
+/* As the reader: one receive, and what came is dealt with. `patiently` watches for
+ * wake-ups and for room to write as well. */
+void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, bool patiently)
+{
+	struct hawser__connection *connection = client->connection;
+	int fd = connection->fd, found = POLLIN;
+	bool wants_write = connection->session.out.length > 0;
+	ssize_t n = -EAGAIN;
+	size_t size;
+	uint8_t *room = hawser__connection_room(connection, &size);
+
+	if (!room) {
+		hawser__connection_received(connection, -ENOMEM);
+		return;
+	}
+	client->is_receiving = true;
+	pthread_mutex_unlock(&client->lock);
+	if (patiently || wants_write)
+		found = hawser__client_poll(client, fd, wants_write, until_ms);
+	if (found & (POLLIN | POLLHUP | POLLERR))
+		n = hawser__socket_receive(fd, room, size);
+	pthread_mutex_lock(&client->lock);
+	client->is_receiving = false;
+	hawser__loop_update_now(client->loop);
+
+	if (client->dead) {
+		/* Lost while we were away: nobody else could free it. */
+		hawser__connection_free(client->dead);
+		client->dead = NULL;
+		return;
+	}
+	if (found & POLLPRI)
+		hawser__loop_run_posts(client->loop);
+	if (found & POLLOUT && !hawser__connection_flush(connection))
+		return;
+	hawser__connection_received(connection, n);
+}
+
+/* Waits until the waiter is done, the time is over or the context cancelled: receives if
+ * nobody else does. Returns 0, -ETIMEDOUT or -ECANCELED. */
+int hawser__client_wait(struct hawser_client *client, struct hawser__waiter *waiter,
+			uint64_t deadline_ms, const struct hawser_context *context)
+{
+	bool patiently = false, is_reader = false;
+	int r = 0;
+
+	while (!waiter->is_done) {
+		uint64_t now_ms = client->loop->now_ms, until_ms = deadline_ms;
+
+		if (now_ms >= deadline_ms) {
+			r = -ETIMEDOUT;
+			break;
+		}
+		if (hawser__context_is_cancelled(context)) {
+			r = -ECANCELED;
+			break;
+		}
+		/* Who can be cancelled looks up from time to time. */
+		if (context && until_ms > now_ms + HAWSER__RECEIVE_MS)
+			until_ms = now_ms + HAWSER__RECEIVE_MS;
+		if (!client->connection) {
+			/* Lost, and that ended every call: this waiter is done. */
+			break;
+		}
+		if (client->reader == HAWSER__READER_NOBODY || is_reader) {
+			is_reader = true;
+			client->reader = HAWSER__READER_CALLER;
+			hawser__client_receive(client, until_ms,
+					       patiently || deadline_ms - now_ms <
+								    2 * HAWSER__RECEIVE_MS);
+			patiently = true;
+			continue;
+		}
+		if (client->reader == HAWSER__READER_KEEPER)
+			hawser__loop_wake(client->loop);
+		hawser__list_append(&client->waiters, &waiter->link);
+		hawser__client_cond_wait(client, &waiter->wake, until_ms);
+		hawser__list_unlink(&waiter->link);
+	}
+	/* Also when this thread was woken to be the reader, but needs nothing more. */
+	if (is_reader || client->reader == HAWSER__READER_NOBODY)
+		hawser__client_hand_over(client);
+	return r;
+}
+
+void hawser__client_wait_slice(struct hawser_client *client, struct hawser__waiter *waiter)
+{
+	uint64_t until_ms = client->loop->now_ms + HAWSER__RECEIVE_MS;
+
+	if (client->reader == HAWSER__READER_NOBODY) {
+		client->reader = HAWSER__READER_CALLER;
+		hawser__client_receive(client, until_ms, true);
+	} else {
+		if (client->reader == HAWSER__READER_KEEPER)
+			hawser__loop_wake(client->loop);
+		hawser__list_append(&client->waiters, &waiter->link);
+		hawser__client_cond_wait(client, &waiter->wake, until_ms);
+		hawser__list_unlink(&waiter->link);
+		if (client->reader != HAWSER__READER_NOBODY)
+			return;
+	}
+	hawser__client_hand_over(client);
+}
+
+/* ---- the keeper ---- */
+
+/* Receives while nobody calls. With the lock. */
+static void keep(struct hawser_client *client)
+{
+	client->reader = HAWSER__READER_KEEPER;
+	while (!client->is_stopping && client->connection && !client->is_connecting &&
+	       hawser__list_empty(&client->waiters)) {
+		uint64_t until_ms = hawser__client_heartbeat(client);
+
+		if (client->connection)
+			hawser__client_receive(client, until_ms, true);
+	}
+	hawser__client_hand_over(client);
+}
+
+static void *keeper_main(void *data)
+{
+	struct hawser_client *client = data;
+
+	pthread_mutex_lock(&client->lock);
+	while (!client->is_stopping) {
+		uint64_t tick_ms = client->heartbeat_ms / 4 + 1;
+
+		if (tick_ms > KEEPER_MS)
+			tick_ms = KEEPER_MS;
+		hawser__client_cond_wait(client, &client->keeper_wake,
+					 client->connection ? client->loop->now_ms + tick_ms
+							    : UINT64_MAX);
+		if (client->is_stopping || !hawser__client_is_open(client) || client->is_connecting)
+			continue;
+		if (client->reader == HAWSER__READER_NOBODY &&
+		    client->loop->now_ms - client->connection->call_ms >= tick_ms)
+			keep(client);
+		else
+			/* A caller waits for something long: the heartbeat goes on. */
+			hawser__client_heartbeat(client);
+	}
+	pthread_mutex_unlock(&client->lock);
+	return NULL;
+}
+
+void hawser__client_start_keeper(struct hawser_client *client)
+{
+	sigset_t all, before;
+
+	if (client->has_keeper) {
+		pthread_cond_signal(&client->keeper_wake);
+		return;
+	}
+	/* The program's signals are for the program's threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	/* Without it there are no heartbeats while nobody calls; the server closes the
+	 * connection then, and the next call opens another. */
+	client->has_keeper = pthread_create(&client->keeper, NULL, keeper_main, client) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}

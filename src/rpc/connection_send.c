@@ -1,0 +1,262 @@
+/* The sending half of a connection: every frame but the session's own. */
+
+#include "rpc/connection.h"
+#include "rpc/metadata.h"
+#include "rpc/trace.h"
+#include "util/alloc.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The packed fields of a header's rare part, for concatenation; on the stack if small. */
+struct extra {
+	uint8_t small[512];
+	uint8_t *bytes;
+	size_t length;
+};
+
+static int extra_pack(struct extra *extra, const ProtobufCMessage *message)
+{
+	extra->length = protobuf_c_message_get_packed_size(message);
+	extra->bytes =
+		extra->length <= sizeof extra->small ? extra->small : hawser__malloc(extra->length);
+	if (!extra->bytes)
+		return -ENOMEM;
+	protobuf_c_message_pack(message, extra->bytes);
+	return 0;
+}
+
+static void extra_free(struct extra *extra)
+{
+	if (extra->bytes != extra->small)
+		free(extra->bytes);
+}
+
+/* A frame's bytes from its payload's end: where it begins is not kept, but everything
+ * of it was reserved in one piece. */
+static void trace_last(struct hawser__connection *connection, size_t length_before,
+		       const struct hawser_method *method)
+{
+	const struct hawser__chunk *last = connection->session.out.last;
+	size_t length = connection->session.out.length - length_before;
+
+	hawser__trace_sent(connection, last->data + last->end - length, method);
+}
+
+int hawser__connection_put(struct hawser__connection *connection, enum hawser__frame_kind kind,
+			   const ProtobufCMessage *message)
+{
+	size_t before = connection->session.out.length;
+	int r = hawser__session_put(&connection->session, kind, message);
+
+	if (r == 0 && connection->is_traced)
+		trace_last(connection, before, NULL);
+	return r;
+}
+
+int hawser__connection_put_number(struct hawser__connection *connection,
+				  enum hawser__frame_kind kind, uint64_t number)
+{
+	size_t before = connection->session.out.length;
+
+	if (!hawser__frame_put_number(&connection->session.out, kind, number))
+		return -ENOMEM;
+	if (connection->is_traced)
+		trace_last(connection, before, NULL);
+	return 0;
+}
+
+/* The fields of an end that most ends do not have. */
+static int pack_rare_end(struct extra *extra, const struct hawser__end *end)
+{
+	Hawser__End rare = HAWSER__END__INIT;
+	struct hawser__metadata_wire metadata;
+	struct hawser__details_wire details;
+
+	rare.text = (char *)(end->text ? end->text : "");
+	hawser__metadata_give(end->metadata, end->n_metadata, &metadata);
+	rare.metadata = metadata.pointers;
+	rare.n_metadata = end->n_metadata;
+	hawser__details_give(end->details, end->n_details, &details);
+	rare.details = details.pointers;
+	rare.n_details = end->n_details;
+	return extra_pack(extra, &rare.base);
+}
+
+static uint8_t *put_rare_end(struct hawser__buffer *out, uint64_t id, const struct hawser__end *end,
+			     size_t packed_length)
+{
+	struct extra extra;
+	uint8_t *payload;
+
+	if (pack_rare_end(&extra, end) < 0)
+		return NULL;
+	payload = hawser__frame_put_end(out, id, end->status, end->outcome, extra.bytes,
+					extra.length, packed_length);
+	extra_free(&extra);
+	return payload;
+}
+
+static int put_end(struct hawser__connection *connection, uint64_t id,
+		   const struct hawser_method *method, const struct hawser__end *end,
+		   const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
+{
+	struct hawser__buffer *out = &connection->session.out;
+	size_t before = out->length;
+	uint8_t *payload;
+
+	if (end->text || end->n_metadata || end->n_details)
+		payload = put_rare_end(out, id, end, packed_length);
+	else
+		payload = hawser__frame_put_end(out, id, end->status, end->outcome, NULL, 0,
+						packed_length);
+	if (!payload)
+		return -ENOMEM;
+	if (message)
+		protobuf_c_message_pack(message, payload);
+	else if (packed_length)
+		memcpy(payload, packed, packed_length);
+	if (connection->is_traced)
+		trace_last(connection, before, method);
+	return 0;
+}
+
+int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id,
+			      enum hawser_status status, const char *format, ...)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	struct hawser__end end = {status, HAWSER_OUTCOME_NOT_EXECUTED, text, NULL, 0, NULL, 0};
+	va_list arguments;
+	int r;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	r = put_end(connection, id, NULL, &end, NULL, NULL, 0);
+	if (r == -ENOMEM)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+	return r;
+}
+
+/* ---- as a carrier of calls ---- */
+
+static struct hawser__connection *connection_of(struct hawser__carrier *carrier)
+{
+	return hawser__container_of(carrier, struct hawser__connection, carrier);
+}
+
+static int send_end(struct hawser__carrier *carrier, struct hawser_call *call,
+		    const struct hawser__end *end, const ProtobufCMessage *message,
+		    const uint8_t *packed, size_t packed_length)
+{
+	return put_end(connection_of(carrier), call->id, call->method, end, message, packed,
+		       packed_length);
+}
+
+/* What the peer must be told with the first call of a method: how we understand it. */
+static int pack_rare_call(struct extra *extra, const struct hawser_method *method, bool announce,
+			  const struct hawser_metadata *metadata, size_t n_metadata)
+{
+	Hawser__Call rare = HAWSER__CALL__INIT;
+	Hawser__Method announced = HAWSER__METHOD__INIT;
+	struct hawser__metadata_wire wire;
+
+	if (announce) {
+		announced.id = method->id;
+		announced.name = (char *)method->name;
+		announced.request = (char *)method->request->name;
+		announced.reply = (char *)method->reply->name;
+		rare.announce = &announced;
+	}
+	hawser__metadata_give(metadata, n_metadata, &wire);
+	rare.metadata = wire.pointers;
+	rare.n_metadata = n_metadata;
+	return extra_pack(extra, &rare.base);
+}
+
+static uint8_t *put_rare_call(struct hawser__connection *connection, const struct hawser_call *call,
+			      bool announce, uint64_t timeout_ms,
+			      const struct hawser_metadata *metadata, size_t n_metadata,
+			      size_t length)
+{
+	const struct hawser_method *method = call->method;
+	struct extra extra;
+	uint8_t *payload;
+
+	if (pack_rare_call(&extra, method, announce, metadata, n_metadata) < 0)
+		return NULL;
+	payload = hawser__frame_put_call(&connection->session.out, call->id, method->id, timeout_ms,
+					 extra.bytes, extra.length, length);
+	extra_free(&extra);
+	if (payload && announce &&
+	    /* Without memory for this it is announced again next time. */
+	    hawser__map_insert(&connection->known, hawser__connection_announced_key(method),
+			       (void *)(uintptr_t)method) == 0)
+		connection->last_method = method;
+	return payload;
+}
+
+/* Whether the peer has been told what this method is. Mostly it is the last call's. */
+static bool is_announced(struct hawser__connection *connection, const struct hawser_method *method)
+{
+	if (connection->last_method == method)
+		return true;
+	if (!hawser__map_find(&connection->known, hawser__connection_announced_key(method)))
+		return false;
+	connection->last_method = method;
+	return true;
+}
+
+static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, uint64_t timeout_ms,
+		     const struct hawser_metadata *metadata, size_t n_metadata,
+		     const ProtobufCMessage *request, size_t length)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+	const struct hawser_method *method = call->method;
+	size_t before = connection->session.out.length;
+	bool announce = !is_announced(connection, method);
+	uint8_t *payload;
+
+	if (announce || n_metadata)
+		payload = put_rare_call(connection, call, announce, timeout_ms, metadata,
+					n_metadata, length);
+	else
+		payload = hawser__frame_put_call(&connection->session.out, call->id, method->id,
+						 timeout_ms, NULL, 0, length);
+	if (!payload)
+		return -ENOMEM;
+	protobuf_c_message_pack(request, payload);
+	if (connection->is_traced)
+		trace_last(connection, before, method);
+	return 0;
+}
+
+static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *call)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+
+	/* Without memory the peer works in vain; that is all. */
+	hawser__connection_put_number(connection, HAWSER__FRAME_CANCEL, call->id);
+	hawser__connection_flush_soon(connection);
+}
+
+static size_t max_message(const struct hawser__carrier *carrier)
+{
+	return hawser__container_of(carrier, const struct hawser__connection, carrier)
+		->max_peer_message;
+}
+
+static const char *peer(struct hawser__carrier *carrier, char *buffer, size_t size)
+{
+	return hawser__connection_peer(connection_of(carrier), buffer, size);
+}
+
+const struct hawser__carrier_ops hawser__connection_carrier_ops = {
+	.send_end = send_end,
+	.send_call = send_call,
+	.send_cancel = send_cancel,
+	.max_message = max_message,
+	.peer = peer,
+};

@@ -1,0 +1,311 @@
+/* How a call comes in, is checked, and reaches its handler; and how it is cancelled. */
+
+#include "rpc/incoming.h"
+
+#include "rpc/connection.h"
+#include "rpc/metadata.h"
+#include "util/log.h"
+#include <errno.h>
+#include <hawser/version.h>
+#include <string.h>
+
+/* ---- cancellation and deadlines ---- */
+
+void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id)
+{
+	struct hawser_call *call = hawser__map_find(&connection->calls, id);
+
+	/* It may have ended while the cancel was under way. */
+	if (call && !call->is_outgoing)
+		hawser__incoming_cancelled(
+			hawser__container_of(call, struct hawser__incoming, call));
+}
+
+static void on_deadline(struct hawser__alarm *alarm)
+{
+	struct hawser__incoming *incoming =
+		hawser__container_of(alarm, struct hawser__incoming, alarm);
+
+	if (!incoming->call.carrier)
+		return;
+	if (hawser__incoming_send_end(incoming, HAWSER_DEADLINE_EXCEEDED, HAWSER_OUTCOME_EXECUTED,
+				      "the deadline passed before the handler answered", NULL, NULL,
+				      0) == 0)
+		hawser__connection_flush_soon(incoming->connection);
+	hawser__incoming_cancelled(incoming);
+}
+
+void hawser__incoming_detach_all(struct hawser__connection *connection)
+{
+	while (!hawser__list_empty(&connection->incoming)) {
+		struct hawser__incoming *incoming = hawser__container_of(
+			connection->incoming.next, struct hawser__incoming, link);
+
+		hawser__incoming_leave_wire(incoming);
+		incoming->connection = NULL;
+		incoming->is_linked = false;
+		hawser__list_unlink(&incoming->link);
+		hawser__loop_clear_alarm(incoming->serving->loop, &incoming->alarm);
+		connection->n_incoming--;
+		hawser__incoming_cancelled(incoming);
+	}
+}
+
+/* ---- arrival ---- */
+
+/* What came with a call besides its request: checked against what we serve. */
+static int compare(struct hawser__connection *connection, const struct hawser__frame *frame,
+		   const struct hawser__entry *entry, const Hawser__Method *announced)
+{
+	const struct hawser_method *method = entry->method;
+
+	if (strcmp(announced->name, method->name) != 0)
+		return hawser__connection_refuse(
+			connection, frame->id, HAWSER_UNIMPLEMENTED,
+			"method id 0x%08x is %s at the client and %s at the server; generate both "
+			"ends from the same .proto",
+			method->id, announced->name, method->name);
+	return hawser__connection_refuse(
+		connection, frame->id, HAWSER_FAILED_PRECONDITION,
+		"%s: the client sends %s and expects %s, the server takes %s and answers %s; "
+		"generate both ends from the same .proto",
+		method->name, announced->request, announced->reply, method->request->name,
+		method->reply->name);
+}
+
+static bool agrees(const Hawser__Method *announced, const struct hawser_method *method)
+{
+	return (!*announced->name || strcmp(announced->name, method->name) == 0) &&
+	       (!*announced->request || strcmp(announced->request, method->request->name) == 0) &&
+	       (!*announced->reply || strcmp(announced->reply, method->reply->name) == 0);
+}
+
+static int unknown_method(struct hawser__connection *connection, const struct hawser__frame *frame,
+			  const char *name)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	return hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED, "%s",
+					 hawser__registry_explain(connection->serving->registry,
+								  name, frame->method, text,
+								  sizeof text));
+}
+
+/* A method that was refused once stays refused: later calls carry only its id. */
+static void remember_refused(struct hawser__connection *connection, uint32_t method)
+{
+	static char marker;
+
+	if (method && connection->known.count < connection->serving->max_calls)
+		hawser__map_insert(&connection->known, method, &marker);
+}
+
+/* The rare part of a call: an announcement, metadata, a method by name, a refusal. Returns 0 when
+ * the call goes on. */
+static int examine(struct hawser__connection *connection, const struct hawser__frame *frame,
+		   const struct hawser__entry **entry, struct hawser__incoming *incoming)
+{
+	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
+	Hawser__Call *call = hawser__call__unpack(&allocator, frame->body_length, frame->body);
+	const Hawser__Method *announced = call ? call->announce : NULL;
+	int r;
+
+	if (!call) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
+					  "the call's header is not valid");
+		return -EINVAL;
+	}
+	if (!*entry && announced && frame->method == 0)
+		*entry = hawser__registry_find_name(connection->serving->registry, announced->name);
+	if (!*entry) {
+		unknown_method(connection, frame, announced ? announced->name : NULL);
+		return -EINVAL;
+	}
+	if (announced && !agrees(announced, (*entry)->method)) {
+		remember_refused(connection, frame->method);
+		compare(connection, frame, *entry, announced);
+		return -EINVAL;
+	}
+	if (call->n_metadata) {
+		r = hawser__metadata_take(call->metadata, call->n_metadata, &incoming->arena,
+					  &incoming->call.metadata);
+		if (r < 0) {
+			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+						  "%s: more metadata than %d pairs or %d bytes",
+						  (*entry)->method->name, HAWSER__METADATA_MAX,
+						  HAWSER__METADATA_BYTES);
+			return r;
+		}
+		incoming->call.n_metadata = call->n_metadata;
+	}
+	return 0;
+}
+
+static size_t request_limit(const struct hawser__serving *serving,
+			    const struct hawser_method *method)
+{
+	return method->max_request_bytes && method->max_request_bytes < serving->max_request_bytes
+		       ? method->max_request_bytes
+		       : serving->max_request_bytes;
+}
+
+static int refuse_size(struct hawser__connection *connection, const struct hawser__frame *frame,
+		       const struct hawser_method *method)
+{
+	return hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+					 "%s: the request has %zu bytes, the limit is %zu",
+					 method ? method->name : "the call", frame->payload_length,
+					 method ? request_limit(connection->serving, method)
+						: connection->serving->max_request_bytes);
+}
+
+/* Whether the server can take any call now; if not, the peer has been told. */
+static bool admit(struct hawser__connection *connection, const struct hawser__frame *frame,
+		  const struct hawser_method *method)
+{
+	struct hawser__serving *serving = connection->serving;
+
+	if (serving->is_draining || connection->is_draining) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_UNAVAILABLE,
+					  "%s: the server is draining", method->name);
+		return false;
+	}
+	if (connection->n_incoming >= serving->max_calls) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+					  "%s: %u calls are in flight on this connection, the "
+					  "limit is %u",
+					  method->name, connection->n_incoming, serving->max_calls);
+		return false;
+	}
+	if (method->kind != HAWSER_UNARY) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED,
+					  "%s: this version of Hawser (" HAWSER_VERSION
+					  ") does not run streams yet",
+					  method->name);
+		return false;
+	}
+	if (frame->payload_length > request_limit(serving, method)) {
+		refuse_size(connection, frame, method);
+		return false;
+	}
+	return true;
+}
+
+/* The handler returned without an answer: enter the call where others find it. */
+static void keep(struct hawser__incoming *incoming)
+{
+	struct hawser__connection *connection = incoming->connection;
+
+	if (!connection)
+		return;
+	if (hawser__map_insert(&connection->calls, incoming->call.id, &incoming->call) < 0) {
+		/* It cannot be cancelled, then; everything else works. */
+		hawser__log(HAWSER_LOG_WARNING, "%s: out of memory: a call cannot be cancelled",
+			    incoming->call.method->name);
+	}
+	hawser__list_append(&connection->incoming, &incoming->link);
+	incoming->is_linked = true;
+	if (incoming->call.deadline_ms != UINT64_MAX)
+		hawser__loop_set_alarm(connection->loop, &incoming->alarm,
+				       incoming->call.deadline_ms);
+}
+
+static void serve(struct hawser__incoming *incoming, const struct hawser__entry *entry)
+{
+	incoming->in_handler = true;
+	entry->method->serve(entry->handlers, hawser__incoming_handle(incoming), incoming->request,
+			     entry->data);
+	incoming->in_handler = false;
+	/* finish() has taken the request away if the answer has gone. */
+	if (!incoming->request)
+		hawser__slot_release(incoming);
+	else
+		keep(incoming);
+}
+
+int hawser__incoming_call(struct hawser__connection *connection, const struct hawser__frame *frame)
+{
+	struct hawser__serving *serving = connection->serving;
+	const struct hawser__entry *entry;
+	struct hawser__incoming *incoming;
+	ProtobufCAllocator allocator;
+
+	if (!serving)
+		return hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED,
+						 "this peer offers no services");
+	hawser__count(&serving->calls, 1);
+	entry = hawser__registry_find(serving->registry, frame->method);
+	incoming = hawser__slot_take(serving);
+	if (!incoming)
+		return hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+						 "out of memory");
+	incoming->call.metadata = NULL;
+	incoming->call.n_metadata = 0;
+	if (frame->more || !entry) {
+		if (examine(connection, frame, &entry, incoming) < 0)
+			goto refused;
+	} else if (connection->known.count && hawser__map_find(&connection->known, frame->method)) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_FAILED_PRECONDITION,
+					  "%s: the client's messages are not the server's",
+					  entry->method->name);
+		goto refused;
+	}
+	if (!admit(connection, frame, entry->method))
+		goto refused;
+
+	allocator = hawser__arena_allocator(&incoming->arena);
+	incoming->request = protobuf_c_message_unpack(entry->method->request, &allocator,
+						      frame->payload_length, frame->payload);
+	if (!incoming->request) {
+		if (incoming->arena.exhausted)
+			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+						  "%s: the request of %zu bytes unpacks to more "
+						  "than %zu",
+						  entry->method->name, frame->payload_length,
+						  incoming->arena.limit);
+		else
+			hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
+						  "%s: these %zu bytes are no valid %s",
+						  entry->method->name, frame->payload_length,
+						  entry->method->request->name);
+		goto refused;
+	}
+
+	incoming->call.method = entry->method;
+	incoming->call.carrier = &connection->carrier;
+	incoming->call.id = frame->id;
+	incoming->call.deadline_ms = frame->timeout_ms && frame->timeout_ms < UINT32_MAX * 1000ull
+					     ? connection->loop->now_ms + frame->timeout_ms
+					     : UINT64_MAX;
+	incoming->call.is_outgoing = false;
+	incoming->is_linked = false;
+	incoming->entry = entry;
+	incoming->connection = connection;
+	hawser__alarm_init(&incoming->alarm, on_deadline);
+	incoming->extras = NULL;
+	incoming->on_cancel = NULL;
+	connection->n_incoming++;
+	hawser__count(&serving->in_flight, 1);
+	serve(incoming, entry);
+	return 0;
+
+refused:
+	hawser__count(&serving->refused, 1);
+	hawser__count(&serving->failed, 1);
+	hawser__slot_release(incoming);
+	return 0;
+}
+
+int hawser__incoming_oversized(struct hawser__connection *connection,
+			       const struct hawser__frame *frame)
+{
+	const struct hawser__entry *entry;
+
+	if (!connection->serving)
+		return hawser__incoming_call(connection, frame);
+	hawser__count(&connection->serving->calls, 1);
+	hawser__count(&connection->serving->refused, 1);
+	hawser__count(&connection->serving->failed, 1);
+	entry = hawser__registry_find(connection->serving->registry, frame->method);
+	return refuse_size(connection, frame, entry ? entry->method : NULL);
+}

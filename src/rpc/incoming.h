@@ -1,0 +1,138 @@
+/* Calls that the peer makes and a handler here answers.
+ *
+ * A call that is answered before its handler returns, as most are, touches no
+ * lock, no map and no timer. One that is answered later is entered where cancel,
+ * deadline and the end of its connection find it. Answers from other threads
+ * are packed there and posted to the loop.
+ *
+ * Call slots are never given back to the system while the server lives, and the handler's
+ * pointer carries the slot's generation: whoever keeps one for too long gets an
+ * error, not somebody else's call, nor a crash. */
+
+#ifndef HAWSER_RPC_INCOMING_H
+#define HAWSER_RPC_INCOMING_H
+
+#include "net/loop.h"
+#include "rpc/call.h"
+#include "rpc/registry.h"
+#include <stdatomic.h>
+
+struct hawser__connection;
+struct hawser__frame;
+struct hawser__slab;
+
+enum {
+	HAWSER__SLOT_ALIGN = 512, /* the low nine bits of a handle are its generation, always odd */
+	HAWSER__SLOTS_PER_SLAB = 32,
+};
+
+/* The state word: generation, and what became of the call. */
+enum {
+	HAWSER__SLOT_GENERATION = HAWSER__SLOT_ALIGN - 1,
+	HAWSER__SLOT_ANSWERED = 1 << 9,
+	HAWSER__SLOT_CANCELLED = 1 << 10,
+};
+
+struct hawser__incoming {
+	struct hawser_call call;
+	atomic_uint state;
+	bool in_handler;
+	bool is_linked; /* in the connection's list and map */
+	struct hawser__serving *serving;
+	const struct hawser__entry *entry;
+	struct hawser__connection *connection; /* NULL: gone */
+	struct hawser__list link;	       /* the connection's calls; or the free slots */
+	struct hawser__alarm alarm;	       /* the deadline */
+	struct hawser__arena arena;
+	ProtobufCMessage *request;
+	struct hawser__extras *extras; /* metadata and details to go; NULL: none */
+	hawser_cancel_fn *on_cancel;
+	void *on_cancel_data;
+	/* An answer on its way from another thread. */
+	struct hawser__post post;
+	struct hawser__answer {
+		enum hawser_status status;
+		enum hawser_outcome outcome;
+		char *text;
+		uint8_t *packed;
+		size_t packed_length;
+	} answer;
+};
+
+/** What the incoming calls of one loop share. */
+struct hawser__serving {
+	struct hawser__loop *loop;
+	const struct hawser__registry *registry;
+	size_t max_request_bytes, max_reply_bytes;
+	unsigned max_calls; /* per connection */
+	bool is_draining;   /* refuse what is new */
+	struct hawser__slab *slabs;
+	struct hawser__list free;
+	size_t n_free;
+	/* Read by other threads for statistics. */
+	atomic_ullong calls, failed, refused, in_flight;
+};
+
+void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *loop,
+			  const struct hawser__registry *registry);
+/** Every connection is gone; handles become invalid. */
+void hawser__serving_deinit(struct hawser__serving *serving);
+
+/**
+ * A call frame came: checks it, unpacks the request and runs the handler. What is wrong with the
+ * call is answered to the peer. Returns 0, or -ENOMEM when not even that was possible.
+ */
+int hawser__incoming_call(struct hawser__connection *connection, const struct hawser__frame *frame);
+
+/** The same for a call whose request is above the limit and was not received. */
+int hawser__incoming_oversized(struct hawser__connection *connection,
+			       const struct hawser__frame *frame);
+
+/** The peer does not wait for that call any more. */
+void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id);
+
+/** The connection is gone: its calls are cancelled, and live on until their handlers answer. */
+void hawser__incoming_detach_all(struct hawser__connection *connection);
+
+/** Whether a user's pointer is a handler's. A client's call is a plain pointer, and even. */
+static inline bool hawser__is_incoming(const struct hawser_call *handle)
+{
+	return (uintptr_t)handle & 1;
+}
+
+/** The incoming call of a handle, or NULL when it is over. */
+struct hawser__incoming *hawser__incoming_of(const struct hawser_call *handle);
+
+/** What the user holds for it. */
+struct hawser_call *hawser__incoming_handle(struct hawser__incoming *incoming);
+
+/** A free slot, the one that was used last; NULL without memory. */
+struct hawser__incoming *hawser__slot_take(struct hawser__serving *serving);
+/** Its handles are stale from now on. */
+void hawser__slot_release(struct hawser__incoming *incoming);
+
+/** Sends the end of a call, with what the handler added. See hawser__carrier_ops. */
+int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_status status,
+			      enum hawser_outcome outcome, const char *text,
+			      const ProtobufCMessage *message, const uint8_t *packed,
+			      size_t packed_length);
+/** Its peer will hear no more of it. */
+void hawser__incoming_leave_wire(struct hawser__incoming *incoming);
+/** Nobody waits for it any more: leaves the wire, and tells the handler. May free the slot. */
+void hawser__incoming_cancelled(struct hawser__incoming *incoming);
+
+/** Changes a counter that only the loop writes and other threads may read. */
+static inline void hawser__count(atomic_ullong *counter, long long change)
+{
+	atomic_store_explicit(counter,
+			      atomic_load_explicit(counter, memory_order_relaxed) +
+				      (unsigned long long)change,
+			      memory_order_relaxed);
+}
+
+/** Ends a handler's call; see hawser_call_send and hawser_call_fail. */
+int hawser__incoming_answer(struct hawser__incoming *incoming, const struct hawser_call *handle,
+			    enum hawser_status status, enum hawser_outcome outcome,
+			    const char *text, const ProtobufCMessage *message);
+
+#endif /* HAWSER_RPC_INCOMING_H */

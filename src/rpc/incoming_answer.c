@@ -1,0 +1,322 @@
+/* How an incoming call ends: the answer, from whichever thread, and what a handler
+ * may add to it. */
+
+#include "rpc/connection.h"
+#include "rpc/incoming.h"
+#include "rpc/metadata.h"
+#include "util/alloc.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/** Metadata and details that a handler adds to its answer; in the call's arena. */
+struct hawser__extras {
+	struct hawser_metadata metadata[HAWSER__METADATA_MAX];
+	struct hawser_detail details[HAWSER__DETAILS_MAX];
+	size_t n_metadata, n_details, metadata_bytes, detail_bytes;
+};
+
+/* ---- the end of a call ---- */
+
+/* Its peer will hear no more of it. */
+void hawser__incoming_leave_wire(struct hawser__incoming *incoming)
+{
+	if (incoming->call.carrier && incoming->is_linked)
+		hawser__map_remove(&incoming->connection->calls, incoming->call.id);
+	incoming->call.carrier = NULL;
+}
+
+static void finish(struct hawser__incoming *incoming, enum hawser_status status)
+{
+	struct hawser__connection *connection = incoming->connection;
+
+	hawser__incoming_leave_wire(incoming);
+	incoming->connection = NULL;
+	if (incoming->is_linked) {
+		incoming->is_linked = false;
+		hawser__list_unlink(&incoming->link);
+		hawser__loop_clear_alarm(incoming->serving->loop, &incoming->alarm);
+	}
+	hawser__count(&incoming->serving->in_flight, -1);
+	if (status != HAWSER_OK)
+		hawser__count(&incoming->serving->failed, 1);
+	incoming->request = NULL;
+	if (!incoming->in_handler)
+		hawser__slot_release(incoming);
+	if (connection) {
+		connection->n_incoming--;
+		hawser__connection_call_ended(connection);
+	}
+}
+
+void hawser__incoming_cancelled(struct hawser__incoming *incoming)
+{
+	hawser_cancel_fn *callback = incoming->on_cancel;
+
+	hawser__incoming_leave_wire(incoming);
+	atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED, memory_order_release);
+	incoming->on_cancel = NULL;
+	if (callback)
+		callback(hawser__incoming_handle(incoming), incoming->on_cancel_data);
+}
+
+/* ---- answering ---- */
+
+int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_status status,
+			      enum hawser_outcome outcome, const char *text,
+			      const ProtobufCMessage *message, const uint8_t *packed,
+			      size_t packed_length)
+{
+	const struct hawser__extras *extras = incoming->extras;
+	struct hawser__carrier *carrier = incoming->call.carrier;
+	struct hawser__end end = {.status = status, .outcome = outcome, .text = text};
+
+	if (extras) {
+		end.metadata = extras->metadata;
+		end.n_metadata = extras->n_metadata;
+		end.details = extras->details;
+		end.n_details = status == HAWSER_OK ? 0 : extras->n_details;
+	}
+	return carrier->ops->send_end(carrier, &incoming->call, &end, message, packed,
+				      packed_length);
+}
+
+static size_t reply_limit(const struct hawser__incoming *incoming)
+{
+	const struct hawser__carrier *carrier = incoming->call.carrier;
+	size_t limit = incoming->serving->max_reply_bytes,
+	       other = carrier->ops->max_message(carrier);
+	uint32_t methods = incoming->call.method->max_reply_bytes;
+
+	if (other < limit)
+		limit = other;
+	return methods && methods < limit ? methods : limit;
+}
+
+/* On the loop's thread, with the right to answer. The status that the peer gets is *status. */
+static int answer_here(struct hawser__incoming *incoming, enum hawser_status *status,
+		       enum hawser_outcome outcome, const char *text,
+		       const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
+{
+	int r;
+
+	if (!incoming->call.carrier) {
+		*status = HAWSER_CANCELLED;
+		return -EPIPE;
+	}
+	if (*status == HAWSER_OK) {
+		size_t limit = reply_limit(incoming);
+		size_t length =
+			message ? protobuf_c_message_get_packed_size(message) : packed_length;
+		char sentence[HAWSER_ERROR_MESSAGE_SIZE];
+
+		if (length <= limit)
+			return hawser__incoming_send_end(incoming, *status, outcome, NULL, message,
+							 packed, length);
+		snprintf(sentence, sizeof sentence, "%s: the reply has %zu bytes, the limit is %zu",
+			 incoming->call.method->name, length, limit);
+		*status = HAWSER_RESOURCE_EXHAUSTED;
+		r = hawser__incoming_send_end(incoming, *status, HAWSER_OUTCOME_EXECUTED, sentence,
+					      NULL, NULL, 0);
+		return r < 0 ? r : -EMSGSIZE;
+	}
+	r = hawser__incoming_send_end(incoming, *status, outcome, text, NULL, NULL, 0);
+	if (r == -ENOMEM) {
+		incoming->extras = NULL;
+		/* The bare status needs next to nothing; if even that is not to be had, the
+		 * peer learns it from the end of the connection. */
+		if (hawser__incoming_send_end(incoming, *status, outcome, NULL, NULL, NULL, 0) < 0)
+			hawser__connection_lose(incoming->connection, HAWSER_RESOURCE_EXHAUSTED,
+						-ENOMEM, "out of memory");
+	}
+	return r;
+}
+
+static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
+{
+	struct hawser__incoming *incoming =
+		hawser__container_of(post, struct hawser__incoming, post);
+	struct hawser__answer answer = incoming->answer;
+	struct hawser__connection *connection = incoming->connection;
+	int r;
+
+	(void)loop;
+	r = answer_here(incoming, &answer.status, answer.outcome, answer.text, NULL, answer.packed,
+			answer.packed_length);
+	if (r == -ENOMEM && answer.status == HAWSER_OK) {
+		/* Nobody is left to be told -ENOMEM: the caller is. */
+		answer.status = HAWSER_RESOURCE_EXHAUSTED;
+		answer_here(incoming, &answer.status, HAWSER_OUTCOME_EXECUTED, "out of memory",
+			    NULL, NULL, 0);
+	}
+	if (connection)
+		hawser__connection_flush_soon(connection);
+	finish(incoming, answer.status);
+	free(answer.text);
+	free(answer.packed);
+}
+
+static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_status status,
+				 enum hawser_outcome outcome, const char *text,
+				 const ProtobufCMessage *message)
+{
+	struct hawser__answer *answer = &incoming->answer;
+	unsigned state = atomic_load_explicit(&incoming->state, memory_order_acquire);
+	int r = state & HAWSER__SLOT_CANCELLED ? -EPIPE : 0;
+
+	*answer = (struct hawser__answer){.status = status, .outcome = outcome};
+	if (message && r == 0) {
+		answer->packed_length = protobuf_c_message_get_packed_size(message);
+		answer->packed = hawser__malloc(answer->packed_length + 1);
+		if (!answer->packed) {
+			/* The right to answer goes back to the handler. */
+			atomic_fetch_and_explicit(&incoming->state,
+						  ~(unsigned)HAWSER__SLOT_ANSWERED,
+						  memory_order_release);
+			return -ENOMEM;
+		}
+		protobuf_c_message_pack(message, answer->packed);
+	}
+	if (text && r == 0) {
+		answer->text = hawser__strdup(text);
+		if (!answer->text)
+			r = -ENOMEM;
+	}
+	incoming->post.run = answer_posted;
+	if (hawser__loop_post(incoming->serving->loop, &incoming->post) < 0) {
+		/* The server is being freed; its slots go with it. */
+		free(answer->packed);
+		free(answer->text);
+		return -EPIPE;
+	}
+	return r;
+}
+
+int hawser__incoming_answer(struct hawser__incoming *incoming, const struct hawser_call *handle,
+			    enum hawser_status status, enum hawser_outcome outcome,
+			    const char *text, const ProtobufCMessage *message)
+{
+	unsigned generation = (unsigned)((uintptr_t)handle & HAWSER__SLOT_GENERATION);
+	unsigned state = atomic_load_explicit(&incoming->state, memory_order_relaxed);
+	int r;
+
+	/* Who sets the flag answers; everyone else is too late. */
+	do {
+		if ((state & HAWSER__SLOT_GENERATION) != generation ||
+		    state & HAWSER__SLOT_ANSWERED)
+			return -EALREADY;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&incoming->state, &state, state | HAWSER__SLOT_ANSWERED, memory_order_acq_rel,
+		memory_order_relaxed));
+
+	if (!hawser__loop_is_here(incoming->serving->loop))
+		return answer_from_elsewhere(incoming, status, outcome, text, message);
+
+	struct hawser__connection *connection = incoming->connection;
+
+	r = answer_here(incoming, &status, outcome, text, message, NULL, 0);
+	if (r == -ENOMEM && status == HAWSER_OK) {
+		atomic_fetch_and_explicit(&incoming->state, ~(unsigned)HAWSER__SLOT_ANSWERED,
+					  memory_order_release);
+		return r;
+	}
+	if (connection && !connection->is_busy)
+		hawser__connection_flush_soon(connection);
+	finish(incoming, status);
+	return r;
+}
+
+/* ---- what a handler may add and ask ---- */
+
+static int extras_of(const struct hawser_call *handle, struct hawser__incoming **incoming,
+		     struct hawser__extras **extras)
+{
+	*incoming = hawser__incoming_of(handle);
+	if (!*incoming)
+		return -EPIPE;
+	if (atomic_load_explicit(&(*incoming)->state, memory_order_acquire) & HAWSER__SLOT_ANSWERED)
+		return -EALREADY;
+	if (!(*incoming)->extras) {
+		(*incoming)->extras =
+			hawser__arena_alloc(&(*incoming)->arena, sizeof *(*incoming)->extras);
+		if (!(*incoming)->extras)
+			return -ENOMEM;
+		memset((*incoming)->extras, 0, sizeof *(*incoming)->extras);
+	}
+	*extras = (*incoming)->extras;
+	return 0;
+}
+
+int hawser_call_add_metadata(struct hawser_call *call, const char *key, const void *value,
+			     size_t length)
+{
+	struct hawser_metadata pair = {key, value, length};
+	struct hawser__incoming *incoming;
+	struct hawser__extras *extras;
+	int r = hawser__metadata_check(&pair, 1);
+
+	if (r == 0)
+		r = extras_of(call, &incoming, &extras);
+	if (r < 0)
+		return r;
+	if (extras->n_metadata == HAWSER__METADATA_MAX ||
+	    extras->metadata_bytes + strlen(key) + length > HAWSER__METADATA_BYTES)
+		return -EMSGSIZE;
+	pair.key = hawser__arena_copy(&incoming->arena, key, strlen(key));
+	pair.value = hawser__arena_copy(&incoming->arena, value, length);
+	if (!pair.key || !pair.value)
+		return -ENOMEM;
+	extras->metadata[extras->n_metadata++] = pair;
+	extras->metadata_bytes += strlen(key) + length;
+	return 0;
+}
+
+int hawser_call_add_detail(struct hawser_call *call, const ProtobufCMessage *detail)
+{
+	struct hawser__incoming *incoming;
+	struct hawser__extras *extras;
+	uint8_t *data;
+	size_t length;
+	int r;
+
+	if (!detail || !detail->descriptor)
+		return -EINVAL;
+	r = extras_of(call, &incoming, &extras);
+	if (r < 0)
+		return r;
+	length = protobuf_c_message_get_packed_size(detail);
+	if (extras->n_details == HAWSER__DETAILS_MAX ||
+	    extras->detail_bytes + length > HAWSER__DETAILS_BYTES)
+		return -EMSGSIZE;
+	data = hawser__arena_alloc(&incoming->arena, length + 1);
+	if (!data)
+		return -ENOMEM;
+	protobuf_c_message_pack(detail, data);
+	extras->details[extras->n_details++] =
+		(struct hawser_detail){detail->descriptor->name, data, length};
+	extras->detail_bytes += length;
+	return 0;
+}
+
+bool hawser_call_cancelled(const struct hawser_call *call)
+{
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
+
+	return !incoming || atomic_load_explicit(&incoming->state, memory_order_acquire) &
+				    HAWSER__SLOT_CANCELLED;
+}
+
+int hawser_call_on_cancel(struct hawser_call *call, hawser_cancel_fn *callback, void *data)
+{
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
+
+	if (!incoming)
+		return -EPIPE;
+	if (callback && hawser_call_cancelled(call)) {
+		callback(call, data);
+		return 0;
+	}
+	incoming->on_cancel = callback;
+	incoming->on_cancel_data = data;
+	return 0;
+}

@@ -1,0 +1,293 @@
+/* A call that this end makes: checked, sent, ended. */
+
+#include "rpc/outgoing.h"
+
+#include "rpc/connection.h"
+#include "rpc/metadata.h"
+#include "util/error.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What metadata and details of one reply may take: both limits and their arrays. */
+enum { EXTRAS_BYTES = 64 * 1024 };
+
+void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawser_method *method,
+			   void (*done)(struct hawser__outgoing *outgoing))
+{
+	outgoing->call = (struct hawser_call){
+		.method = method, .deadline_ms = UINT64_MAX, .is_outgoing = true};
+	outgoing->done = done;
+	outgoing->allocator = NULL;
+	outgoing->reply = NULL;
+	outgoing->error.status = HAWSER_OK;
+	outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
+	outgoing->error.code = 0;
+	outgoing->error.message[0] = 0;
+	outgoing->details = NULL;
+	outgoing->n_details = 0;
+	hawser__arena_init(&outgoing->arena, EXTRAS_BYTES);
+	hawser__list_init(&outgoing->link);
+}
+
+void hawser__outgoing_deinit(struct hawser__outgoing *outgoing)
+{
+	hawser__arena_deinit(&outgoing->arena);
+}
+
+uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
+				   const struct hawser_context *context, unsigned default_ms,
+				   uint64_t now_ms)
+{
+	uint64_t timeout_ms = method->timeout_ms ? method->timeout_ms : default_ms;
+	uint64_t deadline_ms = UINT64_MAX;
+	const struct hawser_call *parent = context ? hawser__call_of(context->parent) : NULL;
+
+	if (context && context->timeout_ms)
+		timeout_ms = context->timeout_ms < 0 ? UINT64_MAX : (uint64_t)context->timeout_ms;
+	/* Beyond a thousand years there is no deadline, and no overflow. */
+	if (timeout_ms < UINT32_MAX * 10000ull)
+		deadline_ms = now_ms + timeout_ms;
+	if (parent && parent->deadline_ms < deadline_ms)
+		deadline_ms = parent->deadline_ms;
+	return deadline_ms;
+}
+
+static struct hawser__connection *connection_of(struct hawser__outgoing *outgoing)
+{
+	return hawser__container_of(outgoing->call.carrier, struct hawser__connection, carrier);
+}
+
+static int refuse(struct hawser__outgoing *outgoing, enum hawser_status status, int code,
+		  const char *format, ...) HAWSER_PRINTF(4, 5);
+
+static int refuse(struct hawser__outgoing *outgoing, enum hawser_status status, int code,
+		  const char *format, ...)
+{
+	va_list arguments;
+
+	outgoing->error.status = status;
+	outgoing->error.outcome = HAWSER_OUTCOME_NOT_SENT;
+	outgoing->error.code = code;
+	va_start(arguments, format);
+	vsnprintf(outgoing->error.message, sizeof outgoing->error.message, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
+			   const ProtobufCMessage *request, const struct hawser_context *context,
+			   size_t max_request_bytes, uint64_t now_ms)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	struct hawser__carrier *carrier = &connection->carrier;
+	uint64_t deadline_ms = outgoing->call.deadline_ms;
+	uint64_t timeout_ms = deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms;
+	size_t length = protobuf_c_message_get_packed_size(request);
+	size_t limit = carrier->ops->max_message(carrier);
+	int r;
+
+	if (deadline_ms <= now_ms)
+		return refuse(outgoing, HAWSER_DEADLINE_EXCEEDED, -ETIMEDOUT,
+			      "%s: the deadline passed before the call was sent", method->name);
+	if (max_request_bytes < limit)
+		limit = max_request_bytes;
+	if (method->max_request_bytes && method->max_request_bytes < limit)
+		limit = method->max_request_bytes;
+	if (length > limit)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -EMSGSIZE,
+			      "%s: the request has %zu bytes, the limit is %zu", method->name,
+			      length, limit);
+	if (connection->session.out.length > connection->max_unsent)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOBUFS,
+			      "%s: %zu bytes are unsent on this connection, the limit is %zu",
+			      method->name, connection->session.out.length, connection->max_unsent);
+	if (context && context->n_metadata) {
+		r = hawser__metadata_check(context->metadata, context->n_metadata);
+		if (r == -EMSGSIZE)
+			return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r,
+				      "%s: more metadata than %d pairs or %d bytes", method->name,
+				      HAWSER__METADATA_MAX, HAWSER__METADATA_BYTES);
+		if (r < 0)
+			return refuse(outgoing, HAWSER_INVALID_ARGUMENT, r,
+				      "%s: a metadata key is empty, too long, or has other "
+				      "characters than letters, digits, '-', '_' and '.'",
+				      method->name);
+	}
+	/* Entered first: a call that was sent must be found when it ends. */
+	outgoing->call.id = connection->session.next_call;
+	if (hawser__map_insert(&connection->calls, outgoing->call.id, &outgoing->call) < 0)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM, "%s: out of memory",
+			      method->name);
+	r = carrier->ops->send_call(carrier, &outgoing->call, timeout_ms,
+				    context ? context->metadata : NULL,
+				    context ? context->n_metadata : 0, request, length);
+	if (r < 0) {
+		hawser__map_remove(&connection->calls, outgoing->call.id);
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r, "%s: out of memory",
+			      method->name);
+	}
+	hawser__session_take_call(&connection->session);
+	outgoing->call.carrier = carrier;
+	hawser__list_append(&connection->outgoing, &outgoing->link);
+	connection->n_outgoing++;
+	connection->call_ms = now_ms;
+	return 0;
+}
+
+/* Takes it from its connection and tells its owner. */
+static void finish(struct hawser__outgoing *outgoing)
+{
+	struct hawser__connection *connection = connection_of(outgoing);
+
+	hawser__map_remove(&connection->calls, outgoing->call.id);
+	hawser__list_unlink(&outgoing->link);
+	outgoing->call.carrier = NULL;
+	connection->n_outgoing--;
+	outgoing->done(outgoing);
+	hawser__connection_call_ended(connection);
+}
+
+static void set_error(struct hawser__outgoing *outgoing, enum hawser_status status,
+		      enum hawser_outcome outcome, const char *text)
+{
+	outgoing->error.status = status;
+	outgoing->error.outcome = outcome;
+	snprintf(outgoing->error.message, sizeof outgoing->error.message, "%s",
+		 text && *text ? text : hawser_status_text(status));
+}
+
+/* The rare part of an end: texts, details, metadata. */
+static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
+{
+	Hawser__End *end = hawser__end__unpack(NULL, frame->body_length, frame->body);
+
+	if (!end) {
+		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_UNKNOWN,
+			  "the end of the call is not valid");
+		return;
+	}
+	if (frame->status)
+		set_error(outgoing, (enum hawser_status)frame->status,
+			  (enum hawser_outcome)frame->outcome, end->text);
+	/* What cannot be taken is left out: the status counts. */
+	if (end->n_metadata &&
+	    hawser__metadata_take(end->metadata, end->n_metadata, &outgoing->arena,
+				  &outgoing->call.metadata) == 0)
+		outgoing->call.n_metadata = end->n_metadata;
+	if (end->n_details && hawser__details_take(end->details, end->n_details, &outgoing->arena,
+						   &outgoing->details) == 0)
+		outgoing->n_details = end->n_details;
+	hawser__end__free_unpacked(end, NULL);
+}
+
+void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame)
+{
+	struct hawser_call *call = hawser__map_find(&connection->calls, frame->id);
+	struct hawser__outgoing *outgoing;
+	const struct hawser_method *method;
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	/* Abandoned while its end was under way. */
+	if (!call || !call->is_outgoing)
+		return;
+	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
+	method = call->method;
+	if (frame->status)
+		set_error(outgoing,
+			  frame->status <= HAWSER_UNAUTHENTICATED
+				  ? (enum hawser_status)frame->status
+				  : HAWSER_UNKNOWN,
+			  (enum hawser_outcome)frame->outcome, NULL);
+	if (frame->more)
+		take_rare(outgoing, frame);
+	if (outgoing->error.status == HAWSER_OK) {
+		outgoing->reply = protobuf_c_message_unpack(method->reply, outgoing->allocator,
+							    frame->payload_length, frame->payload);
+		if (!outgoing->reply) {
+			snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s",
+				 method->name, frame->payload_length, method->reply->name);
+			set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED, text);
+		}
+	} else if (outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED) {
+		/* Perhaps the peer did not understand the method: name it again next time. */
+		hawser__map_remove(&connection->known, hawser__connection_announced_key(method));
+		connection->last_method = NULL;
+	}
+	finish(outgoing);
+}
+
+void hawser__outgoing_oversized(struct hawser__connection *connection,
+				const struct hawser__frame *frame)
+{
+	struct hawser_call *call = hawser__map_find(&connection->calls, frame->id);
+	struct hawser__outgoing *outgoing;
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	if (!call || !call->is_outgoing)
+		return;
+	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
+	snprintf(text, sizeof text, "%s: the reply has %zu bytes, the limit is %u",
+		 call->method->name, frame->payload_length,
+		 connection->session.max_frame - HAWSER__FRAME_OVERHEAD);
+	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
+	finish(outgoing);
+}
+
+void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_status status,
+			      const char *format, ...)
+{
+	struct hawser__carrier *carrier = outgoing->call.carrier;
+	va_list arguments;
+
+	/* Held back until the connection opens means: not yet sent. */
+	outgoing->error.status = status;
+	outgoing->error.outcome = connection_of(outgoing)->session.state == HAWSER__SESSION_NEW
+					  ? HAWSER_OUTCOME_NOT_SENT
+					  : HAWSER_OUTCOME_UNKNOWN;
+	va_start(arguments, format);
+	vsnprintf(outgoing->error.message, sizeof outgoing->error.message, format, arguments);
+	va_end(arguments);
+	carrier->ops->send_cancel(carrier, &outgoing->call);
+	finish(outgoing);
+}
+
+/* ---- the end of the connection ---- */
+
+static void fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,
+		 const struct hawser_error *why)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	snprintf(text, sizeof text, "%s: %.200s", outgoing->call.method->name, why->message);
+	set_error(outgoing, why->status, outcome, text);
+	finish(outgoing);
+}
+
+void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t last_call,
+				 const struct hawser_error *why)
+{
+	/* Ids rise along the list: those to fail are at its end. */
+	while (!hawser__list_empty(&connection->outgoing)) {
+		struct hawser__outgoing *outgoing = hawser__container_of(
+			connection->outgoing.previous, struct hawser__outgoing, link);
+
+		if (outgoing->call.id <= last_call)
+			return;
+		fail(outgoing, HAWSER_OUTCOME_NOT_EXECUTED, why);
+	}
+}
+
+void hawser__outgoing_fail_all(struct hawser__connection *connection,
+			       const struct hawser_error *why)
+{
+	enum hawser_outcome outcome = connection->session.state == HAWSER__SESSION_NEW ||
+						      why->outcome == HAWSER_OUTCOME_NOT_SENT
+					      ? HAWSER_OUTCOME_NOT_SENT
+					      : HAWSER_OUTCOME_UNKNOWN;
+
+	while (!hawser__list_empty(&connection->outgoing))
+		fail(hawser__container_of(connection->outgoing.next, struct hawser__outgoing, link),
+		     outcome, why);
+}

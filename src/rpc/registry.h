@@ -1,0 +1,51 @@
+/* The services that a process offers: from a method's id or name to its handler.
+ *
+ * One hash look-up per call, however many methods there are. Filled before the
+ * server runs and only read afterwards, so that all loops share it without a lock. */
+
+#ifndef HAWSER_RPC_REGISTRY_H
+#define HAWSER_RPC_REGISTRY_H
+
+#include "util/map.h"
+#include <hawser/service.h>
+
+/** A method that is served. */
+struct hawser__entry {
+	const struct hawser_method *method;
+	const struct hawser_service *service;
+	const void *handlers;
+	void *data;
+};
+
+struct hawser__registered; /* one service */
+
+struct hawser__registry {
+	struct hawser__map methods; /* by id, and by the hash of the name beyond 2^32 */
+	struct hawser__registered *first, *last;
+	size_t n_services;
+};
+
+/** A zeroed struct is an empty registry. */
+void hawser__registry_deinit(struct hawser__registry *registry);
+
+/** 0, -EINVAL, -EEXIST or -ENOMEM; all of the service or nothing. */
+int hawser__registry_add(struct hawser__registry *registry, const struct hawser_service *service,
+			 const void *handlers, void *data, struct hawser_error *error);
+
+/** NULL: not served. */
+static inline const struct hawser__entry *hawser__registry_find(
+	const struct hawser__registry *registry, uint32_t id)
+{
+	return (const struct hawser__entry *)hawser__map_find(&registry->methods, id);
+}
+const struct hawser__entry *hawser__registry_find_name(const struct hawser__registry *registry,
+						       const char *name);
+
+/**
+ * Says what a caller of an unknown method should know: whether the service is
+ * there, and what it or the server offers instead. Returns buffer.
+ */
+const char *hawser__registry_explain(const struct hawser__registry *registry, const char *name,
+				     uint32_t id, char *buffer, size_t size);
+
+#endif /* HAWSER_RPC_REGISTRY_H */

@@ -1,0 +1,85 @@
+/* The inside of a server.
+ *
+ * Shared by all loops and only read once it runs: the options, the registry. Each
+ * worker, a loop on its thread, owns its connections and their calls. The first
+ * worker also accepts, and hands connections out in turn. */
+
+#ifndef HAWSER_RPC_SERVER_H
+#define HAWSER_RPC_SERVER_H
+
+#include "net/address.h"
+#include "net/loop.h"
+#include "rpc/connection.h"
+#include "rpc/incoming.h"
+#include <hawser/server.h>
+
+enum hawser__server_phase {
+	HAWSER__SERVER_NEW,
+	HAWSER__SERVER_RUNNING,
+	HAWSER__SERVER_DRAINING,
+	HAWSER__SERVER_STOPPED,
+};
+
+struct hawser__worker {
+	struct hawser_server *server;
+	struct hawser__loop loop;
+	struct hawser__serving serving;
+	struct hawser__list connections;
+	uint32_t n_connections;
+	bool is_draining;
+	struct hawser__alarm drain_alarm;
+	pthread_t thread;
+	bool has_thread;
+	struct hawser__post drain_post, stop_post;
+	atomic_bool has_drain_post;
+};
+
+struct hawser__listener {
+	struct hawser__listener *next;
+	struct hawser_server *server;
+	int fd;
+	struct event event;
+	bool is_watched;
+	struct hawser__address address;
+	char bound[HAWSER__ADDRESS_MAX];
+	dev_t device; /* of the unix socket file, so that only ours is removed */
+	ino_t inode;
+};
+
+struct hawser_server {
+	struct hawser_server_options options; /* with the defaults filled in */
+	char *name;
+	struct hawser__registry registry;
+	struct hawser__worker *workers;
+	unsigned n_workers, next_worker;
+	struct hawser__listener *listeners, **listeners_end;
+	enum hawser__server_phase phase; /* the first worker's thread */
+	atomic_uint busy_workers;	 /* that still have connections to drain */
+	bool is_in_run;
+	int stop_fd; /* hawser_server_stop() writes here */
+	struct event stop_event;
+	atomic_bool was_cut; /* calls were cut when the drain's time was over */
+	atomic_uint n_connections;
+	atomic_ullong accepted, refused, protocol_errors;
+	struct event *sigterm, *sigint;
+	struct event accept_pause; /* too many descriptors are open */
+	bool has_accept_pause;
+};
+
+/* server_listen.c */
+void hawser__server_watch_listeners(struct hawser_server *server, bool on);
+void hawser__server_close_listeners(struct hawser_server *server);
+
+/* server_connection.c */
+/** A connection that was accepted; the worker's thread. */
+void hawser__server_adopt(struct hawser__worker *worker, int fd);
+/** Refuses one that was accepted, with a reason; any thread. */
+void hawser__server_refuse(struct hawser_server *server, int fd);
+/** Tells every peer and lets the calls in flight end. */
+void hawser__worker_drain(struct hawser__worker *worker);
+/** Ends all connections now. */
+void hawser__worker_cut(struct hawser__worker *worker);
+/** The last connection is gone. */
+void hawser__worker_drained(struct hawser__worker *worker);
+
+#endif /* HAWSER_RPC_SERVER_H */

@@ -1,0 +1,363 @@
+/* A server's connections: opening them, watching over them, letting them go. */
+
+#include "net/socket.h"
+#include "rpc/server.h"
+#include "util/log.h"
+#include <errno.h>
+#include <hawser/version.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	/* Of Open.methods; more are not checked in advance. */
+	ANNOUNCED_MAX = 1024,
+	PROBLEMS_MAX = 16,
+};
+
+static const struct hawser__connection_ops ops;
+
+static struct hawser__worker *worker_of(struct hawser__connection *connection)
+{
+	return connection->owner;
+}
+
+/* ---- time ---- */
+
+/* One alarm per connection, for whatever may be due first. It looks at when things
+ * happened; nothing is moved while they happen. */
+static void set_alarm(struct hawser__connection *connection)
+{
+	const struct hawser_server_options *options = &worker_of(connection)->server->options;
+	uint64_t due_ms = connection->heard_ms + options->silence_timeout_ms;
+
+	if (connection->session.state == HAWSER__SESSION_NEW)
+		due_ms = connection->call_ms + options->open_timeout_ms;
+	else if (options->idle_timeout_ms) {
+		uint64_t idle_ms = connection->call_ms + options->idle_timeout_ms;
+
+		/* With calls in flight the idle time has not even begun. */
+		if (hawser__connection_calls(connection))
+			idle_ms = connection->loop->now_ms + options->idle_timeout_ms;
+		if (idle_ms < due_ms)
+			due_ms = idle_ms;
+	}
+	hawser__loop_set_alarm(connection->loop, &connection->alarm, due_ms);
+}
+
+static void on_alarm(struct hawser__connection *connection)
+{
+	const struct hawser_server_options *options = &worker_of(connection)->server->options;
+	uint64_t now_ms = connection->loop->now_ms;
+
+	if (connection->session.state == HAWSER__SESSION_NEW) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_OPEN_TIMEOUT,
+					 "no open within %u ms", options->open_timeout_ms);
+		return;
+	}
+	if (now_ms - connection->heard_ms >= options->silence_timeout_ms &&
+	    !connection->is_paused) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_SILENT,
+					 "nothing was heard for %u ms",
+					 options->silence_timeout_ms);
+		return;
+	}
+	/* Paused means that it does not take its replies; that must not go on for ever. */
+	if (connection->is_paused && now_ms - connection->sent_ms >= options->silence_timeout_ms) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_SILENT,
+					 "no reply was taken for %u ms",
+					 options->silence_timeout_ms);
+		return;
+	}
+	if (options->idle_timeout_ms && hawser__connection_calls(connection) == 0 &&
+	    now_ms - connection->call_ms >= options->idle_timeout_ms) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_IDLE, "idle for %u ms",
+					 options->idle_timeout_ms);
+		return;
+	}
+	if (connection->is_paused) {
+		hawser__loop_set_alarm(connection->loop, &connection->alarm,
+				       connection->sent_ms + options->silence_timeout_ms);
+		return;
+	}
+	set_alarm(connection);
+}
+
+/* ---- opening ---- */
+
+/* What is wrong with a method that the client intends to call; false: nothing. */
+static bool explain(const struct hawser__registry *registry, const Hawser__Method *method,
+		    char *text, size_t size)
+{
+	const struct hawser__entry *entry =
+		*method->name ? hawser__registry_find_name(registry, method->name)
+			      : hawser__registry_find(registry, method->id);
+
+	if (!entry) {
+		hawser__registry_explain(registry, method->name, method->id, text, size);
+		return true;
+	}
+	if (method->id && method->id != entry->method->id) {
+		snprintf(text, size, "%s: its id is 0x%08x at the client and 0x%08x at the server",
+			 method->name, method->id, entry->method->id);
+		return true;
+	}
+	if ((*method->request && strcmp(method->request, entry->method->request->name) != 0) ||
+	    (*method->reply && strcmp(method->reply, entry->method->reply->name) != 0)) {
+		snprintf(text, size,
+			 "%s: the client sends %s and expects %s, the server takes %s and answers "
+			 "%s",
+			 method->name, method->request, method->reply, entry->method->request->name,
+			 entry->method->reply->name);
+		return true;
+	}
+	return false;
+}
+
+static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
+{
+	struct hawser_server *server = worker_of(connection)->server;
+	const struct hawser_server_options *options = &server->options;
+	Hawser__Opened opened = HAWSER__OPENED__INIT;
+	char problems[PROBLEMS_MAX][HAWSER_ERROR_MESSAGE_SIZE], *pointers[PROBLEMS_MAX];
+	char peer[128];
+
+	if (open->version != HAWSER__PROTOCOL_VERSION) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_VERSION,
+					 "the client speaks protocol version %u, this server "
+					 "version %d",
+					 open->version, HAWSER__PROTOCOL_VERSION);
+		return;
+	}
+	connection->session.state = HAWSER__SESSION_OPEN;
+	connection->call_ms = connection->loop->now_ms;
+	if (open->max_reply_bytes)
+		connection->max_peer_message = (size_t)open->max_reply_bytes;
+	opened.version = HAWSER__PROTOCOL_VERSION;
+	opened.name = server->name;
+	opened.software = (char *)"hawser " HAWSER_VERSION;
+	opened.max_request_bytes = options->max_request_bytes;
+	opened.max_calls = options->max_calls;
+	opened.heartbeat_ms = options->heartbeat_ms;
+	opened.silence_timeout_ms = options->silence_timeout_ms;
+	opened.problems = pointers;
+	for (size_t i = 0; i < open->n_methods && i < ANNOUNCED_MAX; i++) {
+		if (opened.n_problems == PROBLEMS_MAX)
+			break;
+		if (explain(&server->registry, open->methods[i], problems[opened.n_problems],
+			    sizeof *problems)) {
+			pointers[opened.n_problems] = problems[opened.n_problems];
+			opened.n_problems++;
+		}
+	}
+	hawser__log(HAWSER_LOG_DEBUG, "%s: opened by \"%.128s\" (%.64s)",
+		    hawser__connection_peer(connection, peer, sizeof peer), open->name,
+		    open->software);
+	if (hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base) < 0) {
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+		return;
+	}
+	set_alarm(connection);
+}
+
+void hawser__server_refuse(struct hawser_server *server, int fd)
+{
+	struct hawser__problem problem;
+	struct hawser__session session;
+	struct hawser__pool pool = {.free = NULL};
+	char peer[128];
+
+	atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
+	hawser__problem_set(&problem, HAWSER__REASON__REASON_TOO_MANY_CONNECTIONS,
+			    "the server has its %u connections; try again later",
+			    server->options.max_connections);
+	hawser__log(HAWSER_LOG_WARNING, "%s: refused: %s",
+		    hawser__socket_peer(fd, peer, sizeof peer), problem.text);
+	hawser__session_init(&session, true, 0, &pool);
+	if (hawser__session_put_close(&session, &problem) == 0)
+		hawser__socket_send(fd, &session.out, SIZE_MAX);
+	hawser__session_deinit(&session);
+	hawser__pool_deinit(&pool);
+	/* What the client has sent already is read first: closing over it would
+	 * destroy the refusal on its way. */
+	hawser__socket_finish(fd);
+	char rest[4096];
+
+	hawser__socket_receive(fd, rest, sizeof rest);
+	close(fd);
+}
+
+void hawser__server_adopt(struct hawser__worker *worker, int fd)
+{
+	struct hawser_server *server = worker->server;
+	struct hawser__connection_setup setup = {
+		.loop = &worker->loop,
+		.ops = &ops,
+		.owner = worker,
+		.serving = &worker->serving,
+		.is_server = true,
+		.max_payload = server->options.max_request_bytes,
+		.max_unsent = server->options.max_unsent_bytes,
+	};
+	struct hawser__connection *connection = hawser__connection_new(&setup);
+
+	if (!connection) {
+		close(fd);
+		atomic_fetch_sub_explicit(&server->n_connections, 1, memory_order_relaxed);
+		return;
+	}
+	hawser__list_append(&worker->connections, &connection->link);
+	worker->n_connections++;
+	if (hawser__connection_attach(connection, fd) < 0) {
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+		return;
+	}
+	set_alarm(connection);
+	if (worker->is_draining)
+		hawser__connection_close(connection, HAWSER__REASON__REASON_DRAINING,
+					 "the server is draining");
+}
+
+/* ---- asked to stop ---- */
+
+static void on_shutdown(struct hawser__connection *connection, const Hawser__Shutdown *shutdown)
+{
+	struct hawser_server *server = worker_of(connection)->server;
+	Hawser__Shutdown refusal = HAWSER__SHUTDOWN__INIT;
+	char peer[128];
+
+	hawser__connection_peer(connection, peer, sizeof peer);
+	if (server->options.allow_shutdown_from_anyone ||
+	    (server->options.allow_shutdown && hawser__socket_peer_is_same_user(connection->fd))) {
+		hawser__log(HAWSER_LOG_INFO, "%s: asks to shut down: %.200s", peer, shutdown->text);
+		hawser_server_drain(server);
+		return;
+	}
+	hawser__log(HAWSER_LOG_WARNING, "%s: may not shut the server down", peer);
+	refusal.refused =
+		(char *)(server->options.allow_shutdown
+				 ? "only peers on a unix socket that run as the server's user may "
+				   "shut it down"
+				 : "the server does not allow it; it would have to be started with "
+				   "allow_shutdown");
+	hawser__connection_put(connection, HAWSER__FRAME_SHUTDOWN, &refusal.base);
+}
+
+/* ---- letting go ---- */
+
+static void on_calm(struct hawser__connection *connection)
+{
+	/* Its last call has ended: the peer closes when it has the reply, or the
+	 * linger alarm does. */
+	if (connection->is_draining && !connection->is_closing)
+		hawser__connection_close(connection, HAWSER__REASON__REASON_DONE,
+					 "the server has drained");
+}
+
+static void on_closing(struct hawser__connection *connection, Hawser__Reason reason)
+{
+	struct hawser_server *server = worker_of(connection)->server;
+
+	if (reason == HAWSER__REASON__REASON_PROTOCOL_ERROR ||
+	    reason == HAWSER__REASON__REASON_TOO_LARGE)
+		atomic_fetch_add_explicit(&server->protocol_errors, 1, memory_order_relaxed);
+	if (connection->session.state == HAWSER__SESSION_NEW)
+		atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
+}
+
+static void on_lost(struct hawser__connection *connection, const struct hawser_error *why)
+{
+	struct hawser__worker *worker = worker_of(connection);
+	char peer[128];
+
+	hawser__log(HAWSER_LOG_DEBUG, "%s: %s",
+		    hawser__connection_peer(connection, peer, sizeof peer), why->message);
+	hawser__connection_free(connection);
+	worker->n_connections--;
+	atomic_fetch_sub_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
+	if (worker->is_draining && worker->n_connections == 0)
+		hawser__worker_drained(worker);
+}
+
+static const struct hawser__connection_ops ops = {
+	.open = on_open,
+	.shutdown = on_shutdown,
+	.closing = on_closing,
+	.calm = on_calm,
+	.alarm = on_alarm,
+	.lost = on_lost,
+};
+
+static void drain(struct hawser__connection *connection)
+{
+	struct hawser__problem problem = {.reason = HAWSER__REASON__REASON_DRAINING,
+					  .text = "the server is draining"};
+
+	if (connection->is_closing || connection->is_draining)
+		return;
+	if (hawser__connection_calls(connection) == 0 ||
+	    connection->session.state != HAWSER__SESSION_OPEN) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_DRAINING,
+					 "the server is draining");
+		return;
+	}
+	connection->is_draining = true;
+	if (hawser__session_put_close(&connection->session, &problem) < 0)
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ENOMEM, "out of memory");
+	else
+		hawser__connection_flush_soon(connection);
+}
+
+/* Each connection once, also when the operation ends it. */
+static void for_each(struct hawser__worker *worker, void (*run)(struct hawser__connection *))
+{
+	struct hawser__list todo;
+
+	hawser__list_init(&todo);
+	while (!hawser__list_empty(&worker->connections))
+		hawser__list_move(&todo, worker->connections.next);
+	while (!hawser__list_empty(&todo)) {
+		struct hawser__list *link = todo.next;
+
+		hawser__list_move(&worker->connections, link);
+		run(hawser__container_of(link, struct hawser__connection, link));
+	}
+}
+
+void hawser__worker_drain(struct hawser__worker *worker)
+{
+	if (worker->is_draining)
+		return;
+	worker->is_draining = true;
+	worker->serving.is_draining = true;
+	for_each(worker, drain);
+	if (worker->n_connections == 0)
+		hawser__worker_drained(worker);
+	else
+		hawser__loop_set_alarm(&worker->loop, &worker->drain_alarm,
+				       worker->loop.now_ms +
+					       worker->server->options.drain_timeout_ms);
+}
+
+static void cut(struct hawser__connection *connection)
+{
+	if (connection->n_incoming)
+		atomic_store_explicit(&worker_of(connection)->server->was_cut, true,
+				      memory_order_relaxed);
+	if (connection->session.state == HAWSER__SESSION_OPEN && !connection->is_closing) {
+		struct hawser__problem problem = {.reason = HAWSER__REASON__REASON_DONE,
+						  .text = "the server has stopped"};
+
+		hawser__session_put_close(&connection->session, &problem);
+		if (!hawser__connection_flush(connection))
+			return;
+	}
+	hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "the server has stopped");
+}
+
+void hawser__worker_cut(struct hawser__worker *worker)
+{
+	for_each(worker, cut);
+}

@@ -1,0 +1,151 @@
+/* The lines of the trace: the frame, and what it carries as JSON. */
+
+#include "rpc/trace.h"
+
+#include "rpc/connection.h"
+#include "rpc/metadata.h"
+#include "util/alloc.h"
+#include "util/json.h"
+#include "util/log.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Everything of a line but the message. */
+enum { LINE_HEAD = 512 };
+
+struct line {
+	char *text;
+	size_t size, length;
+};
+
+static void add(struct line *line, const char *format, ...) HAWSER_PRINTF(2, 3);
+
+static void add(struct line *line, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(line->text + line->length, line->size - line->length, format, arguments);
+	va_end(arguments);
+	if (n > 0)
+		line->length += (size_t)n < line->size - line->length
+					? (size_t)n
+					: line->size - line->length - 1;
+}
+
+/* A secret of the user's messages, or one of our own frames. */
+static bool is_secret(const ProtobufCMessageDescriptor *message, uint32_t field, void *data)
+{
+	const struct hawser_method *method = data;
+	const struct hawser_service *service = method ? method->service : NULL;
+
+	/* Credentials are open's fourth field; which metadata are secret depends on
+	 * their keys, so all their values are. */
+	if (message == &hawser__open__descriptor)
+		return field == 4;
+	if (message == &hawser__metadata__descriptor)
+		return field == 2;
+	for (size_t i = 0; service && i < service->n_secrets; i++)
+		if (service->secrets[i].message == message && service->secrets[i].field == field)
+			return true;
+	return false;
+}
+
+static void add_json(struct line *line, const ProtobufCMessageDescriptor *type,
+		     const uint8_t *packed, size_t length, const struct hawser_method *method)
+{
+	struct hawser__json_options options = {
+		.max_bytes = hawser__trace_max_message_bytes(),
+		.is_secret = is_secret,
+		.data = (void *)(uintptr_t)method,
+	};
+
+	add(line, " ");
+	line->length += hawser__json_render(line->text + line->length, line->size - line->length,
+					    type, packed, length, &options);
+}
+
+static const ProtobufCMessageDescriptor *body_type(enum hawser__frame_kind kind)
+{
+	static const ProtobufCMessageDescriptor *const types[HAWSER__FRAME_KINDS] = {
+		[HAWSER__FRAME_OPEN] = &hawser__open__descriptor,
+		[HAWSER__FRAME_OPENED] = &hawser__opened__descriptor,
+		[HAWSER__FRAME_REJECTED] = &hawser__rejected__descriptor,
+		[HAWSER__FRAME_PING] = &hawser__ping__descriptor,
+		[HAWSER__FRAME_PONG] = &hawser__pong__descriptor,
+		[HAWSER__FRAME_CLOSE] = &hawser__close__descriptor,
+		[HAWSER__FRAME_SHUTDOWN] = &hawser__shutdown__descriptor,
+		[HAWSER__FRAME_CALL] = &hawser__call__descriptor,
+		[HAWSER__FRAME_MESSAGE] = &hawser__message__descriptor,
+		[HAWSER__FRAME_END] = &hawser__end__descriptor,
+		[HAWSER__FRAME_CANCEL] = &hawser__cancel__descriptor,
+		[HAWSER__FRAME_WINDOW] = &hawser__window__descriptor,
+	};
+
+	return types[kind];
+}
+
+static void add_call(struct line *line, const struct hawser__frame *frame,
+		     const struct hawser_method *method)
+{
+	add(line, " #%llu", (unsigned long long)frame->id);
+	if (method)
+		add(line, " %s", method->name);
+	else if (frame->kind == HAWSER__FRAME_CALL && frame->method)
+		add(line, " method 0x%08x", frame->method);
+	if (frame->timeout_ms)
+		add(line, " timeout %llu ms", (unsigned long long)frame->timeout_ms);
+	if (frame->kind == HAWSER__FRAME_END)
+		add(line, " %s", hawser_status_name((enum hawser_status)frame->status));
+}
+
+void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
+			 const struct hawser__frame *frame, const struct hawser_method *method)
+{
+	size_t size = LINE_HEAD + 2 * (hawser__trace_max_message_bytes() + 64);
+	struct line line = {hawser__malloc(size), size, 0};
+	bool is_call = frame->kind >= HAWSER__FRAME_CALL;
+	const ProtobufCMessageDescriptor *type = NULL;
+	struct timespec now;
+	struct tm local;
+	char peer[128];
+
+	if (!line.text)
+		return;
+	line.text[0] = 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &local);
+	add(&line, "%02d:%02d:%02d.%06ld %s %s %s", local.tm_hour, local.tm_min, local.tm_sec,
+	    now.tv_nsec / 1000, is_sent ? "->" : "<-",
+	    hawser__connection_peer(connection, peer, sizeof peer),
+	    hawser__frame_kind_name(frame->kind));
+	if (is_call)
+		add_call(&line, frame, method);
+	/* The header's rare part, and the whole of frames that are not about a call. */
+	if (frame->body && (!is_call || frame->more))
+		add_json(&line, body_type(frame->kind), frame->body, frame->body_length, NULL);
+	if (method && frame->kind == HAWSER__FRAME_CALL)
+		type = method->request;
+	else if (method && frame->kind == HAWSER__FRAME_END && frame->status == HAWSER_OK)
+		type = method->reply;
+	if (type)
+		add_json(&line, type, frame->payload, frame->payload_length, method);
+	else if (frame->payload_length)
+		add(&line, " %zu bytes", frame->payload_length);
+	hawser__trace_emit(line.text);
+	free(line.text);
+}
+
+void hawser__trace_sent(struct hawser__connection *connection, const uint8_t *bytes,
+			const struct hawser_method *method)
+{
+	struct hawser__frame frame;
+	const char *why;
+
+	if (hawser__frame_decode(&frame, bytes + HAWSER__FRAME_PREFIX, hawser__frame_length(bytes),
+				 &why) == 0)
+		hawser__trace_frame(connection, true, &frame, method);
+}
