@@ -41,6 +41,8 @@ struct hawser_client {
 	unsigned in_callback;
 	bool is_doomed;		   /* freed inside a callback */
 	struct hawser__list calls; /* every call that its owner has not freed */
+	struct hawser__list spare_calls;
+	unsigned n_spare_calls;
 
 	/* ---- blocking ---- */
 	pthread_mutex_t lock;

@@ -13,11 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ARENA_FACTOR = 8, ARENA_LEAST = 256 * 1024 };
+enum {
+	/* A reply's arena may grow to this many times the largest reply. */
+	ARENA_FACTOR = 8,
+	ARENA_LEAST = 256 * 1024,
+	/* Freed calls that are kept for the next ones. */
+	SPARE_CALLS = 128,
+};
 
 /** A call that a user holds. */
 struct async_call {
-	struct hawser__outgoing outgoing;
 	struct hawser_client *client; /* NULL: freed */
 	hawser_any_fn *callback;      /* NULL: has run, or is not wanted any more */
 	void *data;
@@ -25,6 +30,7 @@ struct async_call {
 	struct hawser__deferred refused; /* tells of a failure to start, not before open returned */
 	struct hawser__list link;	 /* the client's */
 	bool has_ended, in_callback, is_freed;
+	struct hawser__outgoing outgoing; /* last, because its end is cold */
 };
 
 static const struct hawser__connection_ops ops;
@@ -213,11 +219,30 @@ static const struct hawser__connection_ops ops = {
 
 /* ---- calls ---- */
 
+static struct async_call *call_take(struct hawser_client *client)
+{
+	/* The one that was freed last is the one in the cache. */
+	struct hawser__list *spare = client->spare_calls.previous;
+
+	if (hawser__list_empty(&client->spare_calls))
+		return hawser__malloc(sizeof(struct async_call));
+	hawser__list_unlink(spare);
+	client->n_spare_calls--;
+	return hawser__container_of(spare, struct async_call, link);
+}
+
 static void call_release(struct async_call *call)
 {
+	struct hawser_client *client = call->client;
+
 	hawser__list_unlink(&call->link);
 	hawser__outgoing_deinit(&call->outgoing);
-	free(call);
+	if (!client || client->n_spare_calls == SPARE_CALLS) {
+		free(call);
+		return;
+	}
+	hawser__list_append(&client->spare_calls, &call->link);
+	client->n_spare_calls++;
 }
 
 /* It has ended: the callback runs, once. */
@@ -284,7 +309,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 		errno = ECANCELED;
 		return NULL;
 	}
-	call = hawser__malloc(sizeof *call);
+	call = call_take(client);
 	if (!call) {
 		errno = ENOMEM;
 		return NULL;
@@ -314,8 +339,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	if (!client->connection)
 		hawser__client_loop_connect(client);
 	if (!client->connection) {
-		hawser__list_unlink(&call->link);
-		free(call);
+		call_release(call);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -370,7 +394,7 @@ void hawser_call_free(struct hawser_call *handle)
 {
 	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
 
-	if (!call)
+	if (!call || call->is_freed)
 		return;
 	call->is_freed = true;
 	if (call->in_callback)
@@ -395,6 +419,7 @@ int hawser__client_loop_init(struct hawser_client *client)
 	hawser__arena_init(&client->replies, limit);
 	client->allocator = hawser__arena_allocator(&client->replies);
 	hawser__list_init(&client->attempt.link);
+	hawser__list_init(&client->spare_calls);
 	client->attempt.run = start_attempt;
 	return 0;
 }
@@ -447,8 +472,18 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
 					"the client was freed");
 	/* The calls that are left are their owners', who may free them later. */
-	while (!hawser__list_empty(&client->calls))
-		hawser__list_unlink(client->calls.next);
+	while (!hawser__list_empty(&client->calls)) {
+		struct hawser__list *left = client->calls.next;
+
+		hawser__list_unlink(left);
+		hawser__container_of(left, struct async_call, link)->client = NULL;
+	}
+	while (!hawser__list_empty(&client->spare_calls)) {
+		struct hawser__list *spare = client->spare_calls.next;
+
+		hawser__list_unlink(spare);
+		free(hawser__container_of(spare, struct async_call, link));
+	}
 	hawser__arena_deinit(&client->replies);
 	hawser__loop_unshare(client->loop);
 	return false;

@@ -77,7 +77,7 @@ void hawser__connection_free(struct hawser__connection *connection)
 	if (connection->fd >= 0)
 		close(connection->fd);
 	hawser__session_deinit(&connection->session);
-	hawser__map_deinit(&connection->calls);
+	hawser__call_table_deinit(&connection->calls);
 	hawser__map_deinit(&connection->known);
 	free(connection->in);
 	free(connection->why);
@@ -286,7 +286,7 @@ static const struct hawser_method *method_of(struct hawser__connection *connecti
 		return entry ? entry->method : NULL;
 	}
 	call = frame->kind >= HAWSER__FRAME_MESSAGE
-		       ? hawser__map_find(&connection->calls, frame->id)
+		       ? hawser__call_table_find(&connection->calls, frame->id)
 		       : NULL;
 	return call ? call->method : NULL;
 }

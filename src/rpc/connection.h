@@ -10,7 +10,7 @@
 #define HAWSER_RPC_CONNECTION_H
 
 #include "net/loop.h"
-#include "rpc/call.h"
+#include "rpc/call_table.h"
 #include "util/map.h"
 #include "wire/session.h"
 
@@ -66,11 +66,11 @@ struct hawser__connection {
 	uint32_t n_outgoing;
 	uint8_t *in; /* the beginning of a frame */
 	size_t in_length, in_capacity;
-	uint64_t skip;		  /* bytes of an oversized frame still to drop */
-	size_t held;		  /* bytes of out that may go before opened; SIZE_MAX: all */
-	size_t max_unsent;	  /* above this nothing more is received */
-	size_t max_peer_message;  /* the largest payload that the peer takes */
-	struct hawser__map calls; /* by id, both directions */
+	uint64_t skip;		 /* bytes of an oversized frame still to drop */
+	size_t held;		 /* bytes of out that may go before opened; SIZE_MAX: all */
+	size_t max_unsent;	 /* above this nothing more is received */
+	size_t max_peer_message; /* the largest payload that the peer takes */
+	struct hawser__call_table calls;
 	struct hawser__map known; /* methods announced (ours) or refused (the peer's) */
 	const struct hawser_method *last_method; /* announced; a shortcut past `known` */
 	struct hawser__list incoming;

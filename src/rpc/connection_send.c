@@ -85,15 +85,15 @@ static int pack_rare_end(struct extra *extra, const struct hawser__end *end)
 }
 
 static uint8_t *put_rare_end(struct hawser__buffer *out, uint64_t id, const struct hawser__end *end,
-			     size_t packed_length)
+			     enum hawser_outcome outcome, size_t packed_length)
 {
 	struct extra extra;
 	uint8_t *payload;
 
 	if (pack_rare_end(&extra, end) < 0)
 		return NULL;
-	payload = hawser__frame_put_end(out, id, end->status, end->outcome, extra.bytes,
-					extra.length, packed_length);
+	payload = hawser__frame_put_end(out, id, end->status, outcome, extra.bytes, extra.length,
+					packed_length);
 	extra_free(&extra);
 	return payload;
 }
@@ -103,13 +103,15 @@ static int put_end(struct hawser__connection *connection, uint64_t id,
 		   const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
 {
 	struct hawser__buffer *out = &connection->session.out;
+	/* Only a failure leaves the question open. */
+	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
 	size_t before = out->length;
 	uint8_t *payload;
 
 	if (end->text || end->n_metadata || end->n_details)
-		payload = put_rare_end(out, id, end, packed_length);
+		payload = put_rare_end(out, id, end, outcome, packed_length);
 	else
-		payload = hawser__frame_put_end(out, id, end->status, end->outcome, NULL, 0,
+		payload = hawser__frame_put_end(out, id, end->status, outcome, NULL, 0,
 						packed_length);
 	if (!payload)
 		return -ENOMEM;

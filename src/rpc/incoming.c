@@ -13,7 +13,7 @@
 
 void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id)
 {
-	struct hawser_call *call = hawser__map_find(&connection->calls, id);
+	struct hawser_call *call = hawser__call_table_find(&connection->calls, id);
 
 	/* It may have ended while the cancel was under way. */
 	if (call && !call->is_outgoing)
@@ -198,7 +198,7 @@ static void keep(struct hawser__incoming *incoming)
 
 	if (!connection)
 		return;
-	if (hawser__map_insert(&connection->calls, incoming->call.id, &incoming->call) < 0) {
+	if (hawser__call_table_insert_peers(&connection->calls, &incoming->call) < 0) {
 		/* It cannot be cancelled, then; everything else works. */
 		hawser__log(HAWSER_LOG_WARNING, "%s: out of memory: a call cannot be cancelled",
 			    incoming->call.method->name);

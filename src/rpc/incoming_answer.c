@@ -22,7 +22,7 @@ struct hawser__extras {
 void hawser__incoming_leave_wire(struct hawser__incoming *incoming)
 {
 	if (incoming->call.carrier && incoming->is_linked)
-		hawser__map_remove(&incoming->connection->calls, incoming->call.id);
+		hawser__call_table_remove(&incoming->connection->calls, incoming->call.id);
 	incoming->call.carrier = NULL;
 }
 

@@ -117,14 +117,14 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	}
 	/* Entered first: a call that was sent must be found when it ends. */
 	outgoing->call.id = connection->session.next_call;
-	if (hawser__map_insert(&connection->calls, outgoing->call.id, &outgoing->call) < 0)
+	if (hawser__call_table_insert(&connection->calls, &outgoing->call) < 0)
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM, "%s: out of memory",
 			      method->name);
 	r = carrier->ops->send_call(carrier, &outgoing->call, timeout_ms,
 				    context ? context->metadata : NULL,
 				    context ? context->n_metadata : 0, request, length);
 	if (r < 0) {
-		hawser__map_remove(&connection->calls, outgoing->call.id);
+		hawser__call_table_remove(&connection->calls, outgoing->call.id);
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r, "%s: out of memory",
 			      method->name);
 	}
@@ -141,7 +141,7 @@ static void finish(struct hawser__outgoing *outgoing)
 {
 	struct hawser__connection *connection = connection_of(outgoing);
 
-	hawser__map_remove(&connection->calls, outgoing->call.id);
+	hawser__call_table_remove(&connection->calls, outgoing->call.id);
 	hawser__list_unlink(&outgoing->link);
 	outgoing->call.carrier = NULL;
 	connection->n_outgoing--;
@@ -184,7 +184,7 @@ static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__fr
 
 void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame)
 {
-	struct hawser_call *call = hawser__map_find(&connection->calls, frame->id);
+	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
 	struct hawser__outgoing *outgoing;
 	const struct hawser_method *method;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
@@ -221,7 +221,7 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 void hawser__outgoing_oversized(struct hawser__connection *connection,
 				const struct hawser__frame *frame)
 {
-	struct hawser_call *call = hawser__map_find(&connection->calls, frame->id);
+	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
 	struct hawser__outgoing *outgoing;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 

@@ -17,11 +17,11 @@ struct hawser__outgoing {
 	/** Unpacks the reply; NULL: the system's. */
 	ProtobufCAllocator *allocator;
 	ProtobufCMessage *reply;
-	struct hawser_error error; /* the message is set only for failures */
 	const struct hawser_detail *details;
 	size_t n_details;
 	struct hawser__arena arena; /* metadata and details that came */
 	struct hawser__list link;   /* the connection's calls */
+	struct hawser_error error;  /* last: its text, set only for failures, is large and cold */
 };
 
 void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawser_method *method,
