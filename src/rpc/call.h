@@ -42,7 +42,7 @@ struct hawser__carrier_ops {
 	int (*send_call)(struct hawser__carrier *carrier, struct hawser_call *call,
 			 uint64_t timeout_ms, const struct hawser_metadata *metadata,
 			 size_t n_metadata, const ProtobufCMessage *request, size_t length);
-	/** The caller does not wait any more. */
+	/** The caller does not wait any more. Queues only. */
 	void (*send_cancel)(struct hawser__carrier *carrier, struct hawser_call *call);
 	/** The largest packed message that the peer takes. */
 	size_t (*max_message)(const struct hawser__carrier *carrier);

@@ -472,7 +472,7 @@ uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *
 	return connection->in + connection->in_length;
 }
 
-static void settle(struct hawser__connection *connection)
+void hawser__connection_settle(struct hawser__connection *connection)
 {
 	connection->is_busy = false;
 	if (connection->is_lost)
@@ -510,7 +510,7 @@ void hawser__connection_received(struct hawser__connection *connection, ssize_t 
 					"the connection broke: %s",
 					hawser__errno_text((int)n, text, sizeof text));
 	}
-	settle(connection);
+	hawser__connection_settle(connection);
 }
 
 void hawser__connection_receive(struct hawser__connection *connection)

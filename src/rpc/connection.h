@@ -121,6 +121,10 @@ bool hawser__connection_flush(struct hawser__connection *connection);
 /** Writes before the loop sleeps; on a bare loop at once. */
 void hawser__connection_flush_soon(struct hawser__connection *connection);
 
+/** The end of being busy: what was put off is done now, lost or a write. May free the connection.
+ */
+void hawser__connection_settle(struct hawser__connection *connection);
+
 /** Queues a frame of any kind but calls. 0 or -ENOMEM. */
 int hawser__connection_put(struct hawser__connection *connection, enum hawser__frame_kind kind,
 			   const ProtobufCMessage *message);

@@ -239,9 +239,12 @@ static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *cal
 {
 	struct hawser__connection *connection = connection_of(carrier);
 
+	/* What was held back until the connection opens need not be sent at all. */
+	if (connection->session.state == HAWSER__SESSION_NEW &&
+	    hawser__session_unsend_call(&connection->session, call->id, connection->held))
+		return;
 	/* Without memory the peer works in vain; that is all. */
 	hawser__connection_put_number(connection, HAWSER__FRAME_CANCEL, call->id);
-	hawser__connection_flush_soon(connection);
 }
 
 static size_t max_message(const struct hawser__carrier *carrier)

@@ -137,7 +137,6 @@ static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
 	struct hawser__incoming *incoming =
 		hawser__container_of(post, struct hawser__incoming, post);
 	struct hawser__answer answer = incoming->answer;
-	struct hawser__connection *connection = incoming->connection;
 	int r;
 
 	(void)loop;
@@ -149,8 +148,8 @@ static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
 		answer_here(incoming, &answer.status, HAWSER_OUTCOME_EXECUTED, "out of memory",
 			    NULL, NULL, 0);
 	}
-	if (connection)
-		hawser__connection_flush_soon(connection);
+	if (incoming->connection)
+		hawser__connection_flush_soon(incoming->connection);
 	finish(incoming, answer.status);
 	free(answer.text);
 	free(answer.packed);
@@ -212,16 +211,15 @@ int hawser__incoming_answer(struct hawser__incoming *incoming, const struct haws
 	if (!hawser__loop_is_here(incoming->serving->loop))
 		return answer_from_elsewhere(incoming, status, outcome, text, message);
 
-	struct hawser__connection *connection = incoming->connection;
-
 	r = answer_here(incoming, &status, outcome, text, message, NULL, 0);
 	if (r == -ENOMEM && status == HAWSER_OK) {
 		atomic_fetch_and_explicit(&incoming->state, ~(unsigned)HAWSER__SLOT_ANSWERED,
 					  memory_order_release);
 		return r;
 	}
-	if (connection && !connection->is_busy)
-		hawser__connection_flush_soon(connection);
+	/* Gone, if the answer lost it. */
+	if (incoming->connection)
+		hawser__connection_flush_soon(incoming->connection);
 	finish(incoming, status);
 	return r;
 }

@@ -136,8 +136,8 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	return 0;
 }
 
-/* Takes it from its connection and tells its owner. */
-static void finish(struct hawser__outgoing *outgoing)
+/* Takes it from its connection, which may be gone afterwards. */
+static void leave(struct hawser__outgoing *outgoing)
 {
 	struct hawser__connection *connection = connection_of(outgoing);
 
@@ -145,8 +145,14 @@ static void finish(struct hawser__outgoing *outgoing)
 	hawser__list_unlink(&outgoing->link);
 	outgoing->call.carrier = NULL;
 	connection->n_outgoing--;
-	outgoing->done(outgoing);
 	hawser__connection_call_ended(connection);
+}
+
+/* Its owner may free it, and much else. */
+static void finish(struct hawser__outgoing *outgoing)
+{
+	leave(outgoing);
+	outgoing->done(outgoing);
 }
 
 static void set_error(struct hawser__outgoing *outgoing, enum hawser_status status,
@@ -238,19 +244,25 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_status status,
 			      const char *format, ...)
 {
-	struct hawser__carrier *carrier = outgoing->call.carrier;
+	struct hawser__connection *connection = connection_of(outgoing);
+	bool was_busy = connection->is_busy;
 	va_list arguments;
 
 	/* Held back until the connection opens means: not yet sent. */
 	outgoing->error.status = status;
-	outgoing->error.outcome = connection_of(outgoing)->session.state == HAWSER__SESSION_NEW
+	outgoing->error.outcome = connection->session.state == HAWSER__SESSION_NEW
 					  ? HAWSER_OUTCOME_NOT_SENT
 					  : HAWSER_OUTCOME_UNKNOWN;
 	va_start(arguments, format);
 	vsnprintf(outgoing->error.message, sizeof outgoing->error.message, format, arguments);
 	va_end(arguments);
-	carrier->ops->send_cancel(carrier, &outgoing->call);
-	finish(outgoing);
+	/* Whatever this does to the connection waits until the call is out of it. */
+	connection->is_busy = true;
+	outgoing->call.carrier->ops->send_cancel(outgoing->call.carrier, &outgoing->call);
+	leave(outgoing);
+	if (!was_busy)
+		hawser__connection_settle(connection);
+	outgoing->done(outgoing);
 }
 
 /* ---- the end of the connection ---- */

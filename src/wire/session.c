@@ -217,3 +217,42 @@ int hawser__session_put_close(struct hawser__session *session,
 	close.last_call = session->last_call;
 	return hawser__session_put(session, HAWSER__FRAME_CLOSE, &close.base);
 }
+
+/* A frame of the same length that says nothing: ignorable, and the rest is a payload.
+ * Its length takes five bytes, so that every size fits; protobuf allows that. */
+static void blank(uint8_t *frame, uint32_t length)
+{
+	uint32_t rest = length - 8;
+
+	*frame++ = 14 << 3;
+	*frame++ = 1;
+	*frame++ = 15 << 3 | 2;
+	for (int i = 0; i < 4; i++, rest >>= 7)
+		*frame++ = (uint8_t)(rest | 0x80);
+	*frame = (uint8_t)rest;
+}
+
+bool hawser__session_unsend_call(struct hawser__session *session, uint64_t id, size_t skip)
+{
+	struct hawser__frame frame;
+	const char *why;
+
+	for (struct hawser__chunk *chunk = session->out.first; chunk; chunk = chunk->next) {
+		/* Frames are queued in one piece each. */
+		uint8_t *at = chunk->data + chunk->start + skip;
+
+		skip = 0;
+		while (at < chunk->data + chunk->end) {
+			uint32_t length = hawser__frame_length(at);
+
+			at += HAWSER__FRAME_PREFIX;
+			if (hawser__frame_decode(&frame, at, length, &why) == 0 &&
+			    frame.kind == HAWSER__FRAME_CALL && frame.id == id) {
+				blank(at, length);
+				return true;
+			}
+			at += length;
+		}
+	}
+	return false;
+}

@@ -65,6 +65,12 @@ int hawser__session_put(struct hawser__session *session, enum hawser__frame_kind
 int hawser__session_put_close(struct hawser__session *session,
 			      const struct hawser__problem *problem);
 
+/**
+ * Takes back a call that is still queued: its frame becomes one that the peer skips. The first
+ * `skip` bytes of `out` are the rest of a frame that is on its way. False: it is not there.
+ */
+bool hawser__session_unsend_call(struct hawser__session *session, uint64_t id, size_t skip);
+
 /** The id of our next call. */
 static inline uint64_t hawser__session_take_call(struct hawser__session *session)
 {
