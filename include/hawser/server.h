@@ -61,8 +61,11 @@ struct hawser_server_options {
 	bool allow_shutdown;
 	/** Accept the shutdown frame from anyone who can connect. */
 	bool allow_shutdown_from_anyone;
-	/** Leave SIGTERM and SIGINT alone; else hawser_server_run() drains at the first and stops
-	 * at the second. */
+	/**
+	 * Leave SIGTERM and SIGINT alone. Else, from the first hawser_server_listen() on (with a
+	 * base of the user's: while hawser_server_run() runs), the first one drains the server
+	 * and the second stops it.
+	 */
 	bool ignore_signals;
 };
 

@@ -17,7 +17,6 @@ enum {
 	CONNECT_TIMEOUT_MS = 5000,
 	TIMEOUT_MS = 30000,
 	HEARTBEAT_MS = 15000,
-	MESSAGE_BYTES = 4 << 20,
 	MESSAGE_BYTES_MOST = 256 << 20,
 	UNSENT_BYTES = 8 << 20,
 	CREDENTIALS_MAX = 2048,
@@ -64,8 +63,8 @@ static int check_options(struct hawser_client_options *checked,
 	DEFAULT(connect_timeout_ms, CONNECT_TIMEOUT_MS);
 	DEFAULT(timeout_ms, TIMEOUT_MS);
 	DEFAULT(heartbeat_ms, HEARTBEAT_MS);
-	DEFAULT(max_request_bytes, MESSAGE_BYTES);
-	DEFAULT(max_reply_bytes, MESSAGE_BYTES);
+	DEFAULT(max_request_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
+	DEFAULT(max_reply_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
@@ -229,8 +228,8 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	for (size_t i = 0; i < opened->n_problems; i++)
 		hawser__log(HAWSER_LOG_WARNING, "%s: %s", client->address.text,
 			    opened->problems[i]);
-	connection->max_peer_message =
-		opened->max_request_bytes ? (size_t)opened->max_request_bytes : MESSAGE_BYTES;
+	connection->max_peer_message = opened->max_request_bytes ? (size_t)opened->max_request_bytes
+								 : HAWSER__DEFAULT_MESSAGE_BYTES;
 	client->heartbeat_ms = client->options.heartbeat_ms;
 	if (opened->heartbeat_ms && opened->heartbeat_ms < client->heartbeat_ms)
 		client->heartbeat_ms = opened->heartbeat_ms;

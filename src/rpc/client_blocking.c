@@ -431,7 +431,7 @@ void hawser__client_blocking_deinit(struct hawser_client *client)
 	if (hawser__client_is_open(client)) {
 		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
 
-		hawser__session_put_close(&client->connection->session, &done);
+		hawser__connection_put_close(client->connection, &done);
 		hawser__connection_flush(client->connection);
 	}
 	if (client->connection)

@@ -465,7 +465,7 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 		/* The server need not wait for a time-out to know. */
 		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
 
-		hawser__session_put_close(&client->connection->session, &done);
+		hawser__connection_put_close(client->connection, &done);
 		hawser__connection_flush(client->connection);
 	}
 	if (client->connection)

@@ -170,6 +170,8 @@ void hawser__connection_lose(struct hawser__connection *connection, enum hawser_
 		finish(connection);
 }
 
+static bool send_out(struct hawser__connection *connection);
+
 void hawser__connection_close(struct hawser__connection *connection, Hawser__Reason reason,
 			      const char *format, ...)
 {
@@ -187,10 +189,21 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 	hawser__log(is_error ? HAWSER_LOG_WARNING : HAWSER_LOG_INFO, "%s: closed: %s",
 		    hawser__connection_peer(connection, peer, sizeof peer), problem.text);
 
+	if (connection->session.state == HAWSER__SESSION_NEW && !connection->held)
+		/* Calls that were held back until it opens stay unsent. */
+		hawser__buffer_consume(&connection->session.out, connection->session.out.length);
 	if (connection->ops->closing)
 		connection->ops->closing(connection, reason);
-	if (hawser__session_put_close(&connection->session, &problem) < 0) {
+	if (hawser__connection_put_close(connection, &problem) < 0) {
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ENOMEM, "%s",
+					problem.text);
+		return;
+	}
+	if (!connection->session.is_server) {
+		/* A server has nothing to say to this that could get lost. */
+		connection->held = connection->held ? connection->held : SIZE_MAX;
+		send_out(connection);
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -EPROTO, "%s: %s", peer,
 					problem.text);
 		return;
 	}

@@ -125,6 +125,9 @@ void hawser__connection_flush_soon(struct hawser__connection *connection);
  */
 void hawser__connection_settle(struct hawser__connection *connection);
 
+/** Queues close (or rejected), and nothing else. 0 or -ENOMEM. */
+int hawser__connection_put_close(struct hawser__connection *connection,
+				 const struct hawser__problem *problem);
 /** Queues a frame of any kind but calls. 0 or -ENOMEM. */
 int hawser__connection_put(struct hawser__connection *connection, enum hawser__frame_kind kind,
 			   const ProtobufCMessage *message);

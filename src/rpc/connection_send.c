@@ -55,6 +55,17 @@ int hawser__connection_put(struct hawser__connection *connection, enum hawser__f
 	return r;
 }
 
+int hawser__connection_put_close(struct hawser__connection *connection,
+				 const struct hawser__problem *problem)
+{
+	size_t before = connection->session.out.length;
+	int r = hawser__session_put_close(&connection->session, problem);
+
+	if (r == 0 && connection->is_traced)
+		trace_last(connection, before, NULL);
+	return r;
+}
+
 int hawser__connection_put_number(struct hawser__connection *connection,
 				  enum hawser__frame_kind kind, uint64_t number)
 {

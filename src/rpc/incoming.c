@@ -83,7 +83,16 @@ static bool agrees(const Hawser__Method *announced, const struct hawser_method *
 static int unknown_method(struct hawser__connection *connection, const struct hawser__frame *frame,
 			  const char *name)
 {
+	const struct hawser__entry *entry =
+		name ? hawser__registry_find_name(connection->serving->registry, name) : NULL;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	if (entry)
+		return hawser__connection_refuse(
+			connection, frame->id, HAWSER_UNIMPLEMENTED,
+			"%s: its id is 0x%08x at the client and 0x%08x at the server; generate "
+			"both ends from the same .proto",
+			name, frame->method, entry->method->id);
 
 	return hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED, "%s",
 					 hawser__registry_explain(connection->serving->registry,
@@ -91,13 +100,26 @@ static int unknown_method(struct hawser__connection *connection, const struct ha
 								  sizeof text));
 }
 
-/* A method that was refused once stays refused: later calls carry only its id. */
+/* A method that was refused once stays refused: calls that were sent behind the first one carry
+ * only its id, and would run with messages of another type. */
 static void remember_refused(struct hawser__connection *connection, uint32_t method)
 {
 	static char marker;
 
 	if (method && connection->known.count < connection->serving->max_calls)
 		hawser__map_insert(&connection->known, method, &marker);
+}
+
+static bool was_refused(struct hawser__connection *connection, const struct hawser__frame *frame,
+			const struct hawser__entry *entry)
+{
+	if (!connection->known.count || !hawser__map_find(&connection->known, frame->method))
+		return false;
+	hawser__connection_refuse(connection, frame->id, HAWSER_FAILED_PRECONDITION,
+				  "%s: refused before on this connection, because the two ends "
+				  "disagree about it; generate both from the same .proto",
+				  entry->method->name);
+	return true;
 }
 
 /* The rare part of a call: an announcement, metadata, a method by name, a refusal. Returns 0 when
@@ -121,7 +143,12 @@ static int examine(struct hawser__connection *connection, const struct hawser__f
 		unknown_method(connection, frame, announced ? announced->name : NULL);
 		return -EINVAL;
 	}
-	if (announced && !agrees(announced, (*entry)->method)) {
+	if (!announced) {
+		if (was_refused(connection, frame, *entry))
+			return -EINVAL;
+	} else if (agrees(announced, (*entry)->method)) {
+		hawser__map_remove(&connection->known, frame->method);
+	} else {
 		remember_refused(connection, frame->method);
 		compare(connection, frame, *entry, announced);
 		return -EINVAL;
@@ -129,13 +156,17 @@ static int examine(struct hawser__connection *connection, const struct hawser__f
 	if (call->n_metadata) {
 		r = hawser__metadata_take(call->metadata, call->n_metadata, &incoming->arena,
 					  &incoming->call.metadata);
-		if (r < 0) {
+		if (r == -EINVAL)
+			hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
+						  "%s: a key of its metadata is not valid",
+						  (*entry)->method->name);
+		else if (r < 0)
 			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
 						  "%s: more metadata than %d pairs or %d bytes",
 						  (*entry)->method->name, HAWSER__METADATA_MAX,
 						  HAWSER__METADATA_BYTES);
+		if (r < 0)
 			return r;
-		}
 		incoming->call.n_metadata = call->n_metadata;
 	}
 	return 0;

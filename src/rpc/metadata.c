@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 enum { KEY_MAX = 128 };
 
@@ -54,6 +53,8 @@ int hawser__metadata_take(Hawser__Metadata *const *wire, size_t count, struct ha
 	if (!taken)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
+		if (!is_key(wire[i]->key))
+			return -EINVAL;
 		bytes += strlen(wire[i]->key) + wire[i]->value.len;
 		taken[i].key = hawser__arena_copy(arena, wire[i]->key, strlen(wire[i]->key));
 		taken[i].value = hawser__arena_copy(arena, wire[i]->value.data, wire[i]->value.len);
@@ -111,21 +112,6 @@ void hawser__details_give(const struct hawser_detail *details, size_t count,
 		wire->items[i].value.len = details[i].length;
 		wire->pointers[i] = &wire->items[i];
 	}
-}
-
-bool hawser__metadata_is_secret(const char *key)
-{
-	static const char *const endings[] = {"authorization", "cookie", "-token", "-secret",
-					      "-password"};
-	size_t length = strlen(key);
-
-	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-		size_t ending = strlen(endings[i]);
-
-		if (length >= ending && strcasecmp(key + length - ending, endings[i]) == 0)
-			return true;
-	}
-	return false;
 }
 
 ProtobufCMessage *hawser_details_unpack(const struct hawser_detail *details, size_t n,

@@ -18,7 +18,8 @@ enum {
  * over the limits. */
 int hawser__metadata_check(const struct hawser_metadata *metadata, size_t count);
 
-/** What came, as the API shows it, in the arena. Returns 0, -EMSGSIZE or -ENOMEM. */
+/** What came, as the API shows it, in the arena. Returns 0, -EINVAL (a key), -EMSGSIZE or -ENOMEM.
+ */
 int hawser__metadata_take(Hawser__Metadata *const *wire, size_t count, struct hawser__arena *arena,
 			  const struct hawser_metadata **metadata);
 int hawser__details_take(Hawser__Detail *const *wire, size_t count, struct hawser__arena *arena,
@@ -37,9 +38,5 @@ void hawser__metadata_give(const struct hawser_metadata *metadata, size_t count,
 			   struct hawser__metadata_wire *wire);
 void hawser__details_give(const struct hawser_detail *details, size_t count,
 			  struct hawser__details_wire *wire);
-
-/** Whether a value of that key must not be shown: authorization, cookie, *-token, *-secret,
- * *-password. */
-bool hawser__metadata_is_secret(const char *key);
 
 #endif /* HAWSER_RPC_METADATA_H */

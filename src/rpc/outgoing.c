@@ -164,6 +164,19 @@ static void set_error(struct hawser__outgoing *outgoing, enum hawser_status stat
 		 text && *text ? text : hawser_status_text(status));
 }
 
+/* Numbers that a later version may have are what the first one calls unknown. */
+static enum hawser_status status_of(const struct hawser__frame *frame)
+{
+	return frame->status <= HAWSER_UNAUTHENTICATED ? (enum hawser_status)frame->status
+						       : HAWSER_UNKNOWN;
+}
+
+static enum hawser_outcome outcome_of(const struct hawser__frame *frame)
+{
+	return frame->outcome <= HAWSER_OUTCOME_EXECUTED ? (enum hawser_outcome)frame->outcome
+							 : HAWSER_OUTCOME_UNKNOWN;
+}
+
 /* The rare part of an end: texts, details, metadata. */
 static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
 {
@@ -175,8 +188,7 @@ static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__fr
 		return;
 	}
 	if (frame->status)
-		set_error(outgoing, (enum hawser_status)frame->status,
-			  (enum hawser_outcome)frame->outcome, end->text);
+		set_error(outgoing, status_of(frame), outcome_of(frame), end->text);
 	/* What cannot be taken is left out: the status counts. */
 	if (end->n_metadata &&
 	    hawser__metadata_take(end->metadata, end->n_metadata, &outgoing->arena,
@@ -201,11 +213,7 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
 	method = call->method;
 	if (frame->status)
-		set_error(outgoing,
-			  frame->status <= HAWSER_UNAUTHENTICATED
-				  ? (enum hawser_status)frame->status
-				  : HAWSER_UNKNOWN,
-			  (enum hawser_outcome)frame->outcome, NULL);
+		set_error(outgoing, status_of(frame), outcome_of(frame), NULL);
 	if (frame->more)
 		take_rare(outgoing, frame);
 	if (outgoing->error.status == HAWSER_OK) {

@@ -15,7 +15,6 @@
 enum {
 	MAX_CONNECTIONS = 16384,
 	MAX_CALLS = 1024,
-	MESSAGE_BYTES = 4 << 20,
 	MESSAGE_BYTES_MOST = 256 << 20,
 	UNSENT_BYTES = 1 << 20,
 	OPEN_TIMEOUT_MS = 5000,
@@ -69,8 +68,8 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(loops, 1);
 	DEFAULT(max_connections, MAX_CONNECTIONS);
 	DEFAULT(max_calls, MAX_CALLS);
-	DEFAULT(max_request_bytes, MESSAGE_BYTES);
-	DEFAULT(max_reply_bytes, MESSAGE_BYTES);
+	DEFAULT(max_request_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
+	DEFAULT(max_reply_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
 	DEFAULT(open_timeout_ms, OPEN_TIMEOUT_MS);
 	DEFAULT(heartbeat_ms, HEARTBEAT_MS);
@@ -246,11 +245,11 @@ static void on_signal(evutil_socket_t number, short what, void *data)
 	}
 }
 
-static void watch_signals(struct hawser_server *server)
+void hawser__server_watch_signals(struct hawser_server *server)
 {
 	struct event_base *base = server->workers[0].loop.base;
 
-	if (server->options.ignore_signals)
+	if (server->options.ignore_signals || server->sigterm)
 		return;
 	server->sigterm = evsignal_new(base, SIGTERM, on_signal, server);
 	server->sigint = evsignal_new(base, SIGINT, on_signal, server);
@@ -288,7 +287,7 @@ int hawser_server_run(struct hawser_server *server, struct hawser_error *error)
 	r = start_workers(server, error);
 	server->is_in_run = true;
 	if (r == 0) {
-		watch_signals(server);
+		hawser__server_watch_signals(server);
 		hawser__server_watch_listeners(server, true);
 		if (event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
 			r = hawser__error_set(error, -EIO, "run: the event loop failed");
@@ -366,6 +365,7 @@ void hawser_server_free(struct hawser_server *server)
 {
 	if (!server)
 		return;
+	forget_signals(server);
 	hawser__server_close_listeners(server);
 	for (unsigned i = 0; i < server->n_workers; i++) {
 		struct hawser__worker *worker = &server->workers[i];

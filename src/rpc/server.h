@@ -70,6 +70,10 @@ struct hawser_server {
 void hawser__server_watch_listeners(struct hawser_server *server, bool on);
 void hawser__server_close_listeners(struct hawser_server *server);
 
+/* server.c */
+/** From now on SIGTERM and SIGINT drain, unless the options say otherwise. */
+void hawser__server_watch_signals(struct hawser_server *server);
+
 /* server_connection.c */
 /** A connection that was accepted; the worker's thread. */
 void hawser__server_adopt(struct hawser__worker *worker, int fd);

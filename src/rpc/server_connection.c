@@ -131,8 +131,8 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 	}
 	connection->session.state = HAWSER__SESSION_OPEN;
 	connection->call_ms = connection->loop->now_ms;
-	if (open->max_reply_bytes)
-		connection->max_peer_message = (size_t)open->max_reply_bytes;
+	connection->max_peer_message = open->max_reply_bytes ? (size_t)open->max_reply_bytes
+							     : HAWSER__DEFAULT_MESSAGE_BYTES;
 	opened.version = HAWSER__PROTOCOL_VERSION;
 	opened.name = server->name;
 	opened.software = (char *)"hawser " HAWSER_VERSION;
@@ -304,7 +304,7 @@ static void drain(struct hawser__connection *connection)
 		return;
 	}
 	connection->is_draining = true;
-	if (hawser__session_put_close(&connection->session, &problem) < 0)
+	if (hawser__connection_put_close(connection, &problem) < 0)
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ENOMEM, "out of memory");
 	else
 		hawser__connection_flush_soon(connection);
@@ -350,7 +350,7 @@ static void cut(struct hawser__connection *connection)
 		struct hawser__problem problem = {.reason = HAWSER__REASON__REASON_DONE,
 						  .text = "the server has stopped"};
 
-		hawser__session_put_close(&connection->session, &problem);
+		hawser__connection_put_close(connection, &problem);
 		if (!hawser__connection_flush(connection))
 			return;
 	}

@@ -209,9 +209,12 @@ int hawser_server_listen(struct hawser_server *server, const char *address,
 		index++;
 	*server->listeners_end = listener;
 	server->listeners_end = &listener->next;
-	/* On the user's base the server serves as soon as that runs. */
+	/* On the user's base the server serves as soon as that runs. On its own, who
+	 * can see the address can already ask it to end. */
 	if (server->options.base)
 		hawser__server_watch_listeners(server, true);
+	else
+		hawser__server_watch_signals(server);
 	hawser__log(HAWSER_LOG_INFO, "listening on %s", listener->bound);
 	return index;
 }

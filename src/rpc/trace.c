@@ -3,7 +3,6 @@
 #include "rpc/trace.h"
 
 #include "rpc/connection.h"
-#include "rpc/metadata.h"
 #include "util/alloc.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -42,8 +41,8 @@ static bool is_secret(const ProtobufCMessageDescriptor *message, uint32_t field,
 	const struct hawser_method *method = data;
 	const struct hawser_service *service = method ? method->service : NULL;
 
-	/* Credentials are open's fourth field; which metadata are secret depends on
-	 * their keys, so all their values are. */
+	/* Credentials are open's fourth field; metadata often are credentials, so their
+	 * values are not shown. */
 	if (message == &hawser__open__descriptor)
 		return field == 4;
 	if (message == &hawser__metadata__descriptor)

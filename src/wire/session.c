@@ -159,13 +159,12 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	/* Too long to take, but not to answer: its head tells which call it is about. */
 	if (length < HAWSER__FRAME_HEAD)
 		return 0;
-	if (hawser__frame_decode_head(frame, data, HAWSER__FRAME_HEAD, size, &why) < 0)
-		return malformed(problem, data - HAWSER__FRAME_PREFIX, why);
-	if (!frame->payload ||
+	if (hawser__frame_decode_head(frame, data, HAWSER__FRAME_HEAD, size, &why) < 0 ||
+	    !frame->payload ||
 	    frame->payload_length <= session->max_frame - HAWSER__FRAME_OVERHEAD) {
 		hawser__problem_set(problem, HAWSER__REASON__REASON_TOO_LARGE,
-				    "a %s frame of %u bytes, the limit is %u",
-				    hawser__frame_kind_name(frame->kind), size, session->max_frame);
+				    "a frame of %u bytes, the limit is %u", size,
+				    session->max_frame);
 		return -EBADMSG;
 	}
 	r = admit(session, frame, problem);

@@ -14,7 +14,11 @@
 #include "wire/frame.h"
 #include "wire/wire.pb-c.h"
 
-enum { HAWSER__PROTOCOL_VERSION = 1 };
+enum {
+	HAWSER__PROTOCOL_VERSION = 1,
+	/* The largest message of an end that names no limit. */
+	HAWSER__DEFAULT_MESSAGE_BYTES = 4 << 20,
+};
 
 enum hawser__session_state {
 	HAWSER__SESSION_NEW,  /* server: no open yet; client: open not yet answered */
