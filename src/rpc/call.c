@@ -80,7 +80,7 @@ int hawser_call_send(struct hawser_call *call, const struct hawser_method *metho
 	if (!call || !method || !message)
 		return -EINVAL;
 	if (!hawser__is_incoming(call))
-		return -ENOSYS; /* a client's stream: none can be open yet */
+		return -EPIPE; /* a client's stream: it failed when it was opened */
 	incoming = hawser__incoming_of(call);
 	if (!incoming)
 		return -EALREADY;
@@ -181,10 +181,10 @@ const char *hawser_call_peer(const struct hawser_call *call, char *buffer, size_
 
 int hawser_call_end(struct hawser_call *call)
 {
-	/* Only streams end this way, and none can be open yet. */
+	/* Only streams end this way, and those fail when they are opened. */
 	if (!call)
 		return -EINVAL;
-	return hawser__call_of(call) ? -EINVAL : -EALREADY;
+	return hawser__is_incoming(call) && hawser__call_of(call) ? -EINVAL : -EPIPE;
 }
 
 int hawser_call_recv(struct hawser_call *call, const struct hawser_method *method,

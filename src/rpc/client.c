@@ -328,12 +328,15 @@ struct hawser_call *hawser_client_open(struct hawser_client *client,
 	bool streams = method && method->kind != HAWSER_UNARY;
 
 	if (hawser__client_check(client, NULL) < 0 || !method ||
-	    !hawser__context_is_valid(context) || !client->options.base ||
-	    (!callback && !streams) || (!request && !(method->kind & HAWSER_CLIENT_STREAM)) ||
-	    (request && request->descriptor != method->request)) {
+	    !hawser__context_is_valid(context) || (!callback && !streams) ||
+	    (!request && !(method->kind & HAWSER_CLIENT_STREAM)) ||
+	    (request && request->descriptor != method->request) ||
+	    (callback && !client->options.base)) {
 		errno = EINVAL;
 		return NULL;
 	}
+	if (!client->options.base)
+		return hawser__client_refused_stream(method);
 	return hawser__client_loop_open(client, method, request, callback, data, context);
 }
 

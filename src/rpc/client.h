@@ -90,6 +90,10 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 					     hawser_any_fn *callback, void *data,
 					     const struct hawser_context *context);
 
+/** A call of a blocking client's stream stub, which has failed already; NULL and errno without
+ * memory. */
+struct hawser_call *hawser__client_refused_stream(const struct hawser_method *method);
+
 /* client_blocking.c */
 int hawser__client_blocking_init(struct hawser_client *client);
 void hawser__client_blocking_deinit(struct hawser_client *client);

@@ -295,6 +295,29 @@ static void refuse_later(struct async_call *call)
 	hawser__loop_defer(call->client->loop, &call->refused);
 }
 
+static void refuse_stream(struct hawser__outgoing *outgoing)
+{
+	hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
+			   "%s: this version of Hawser (" HAWSER_VERSION
+			   ") does not run streams yet",
+			   outgoing->call.method->name);
+}
+
+struct hawser_call *hawser__client_refused_stream(const struct hawser_method *method)
+{
+	struct async_call *call = hawser__calloc(1, sizeof *call);
+
+	if (!call) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	hawser__outgoing_init(&call->outgoing, method, NULL);
+	hawser__list_init(&call->link);
+	call->has_ended = true;
+	refuse_stream(&call->outgoing);
+	return &call->outgoing.call;
+}
+
 struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 					     const struct hawser_method *method,
 					     const ProtobufCMessage *request,
@@ -329,10 +352,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	/* In a callback the wake-up's time is good enough; outside it may be old. */
 	now_ms = client->in_callback ? client->loop->now_ms : hawser__loop_update_now(client->loop);
 	if (method->kind != HAWSER_UNARY) {
-		hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
-				   "%s: this version of Hawser (" HAWSER_VERSION
-				   ") does not run streams yet",
-				   method->name);
+		refuse_stream(outgoing);
 		refuse_later(call);
 		return &outgoing->call;
 	}

@@ -113,9 +113,9 @@ static int admit(struct hawser__session *session, const struct hawser__frame *fr
 static int malformed(struct hawser__problem *problem, const uint8_t *data, const char *why)
 {
 	if (data[0] == 0x16)
-		why = "this looks like TLS, which this listener does not speak";
+		why = "this looks like TLS, which is not spoken here";
 	else if (data[0] >= 'A' && data[0] <= 'Z')
-		why = "this looks like HTTP, which this listener does not speak";
+		why = "this looks like HTTP, which is not spoken here";
 	hawser__problem_set(problem, HAWSER__REASON__REASON_PROTOCOL_ERROR, "not a frame: %s", why);
 	return -EBADMSG;
 }
