@@ -237,6 +237,7 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 					     ? opened->silence_timeout_ms
 					     : SILENT_HEARTBEATS * client->heartbeat_ms;
 	connection->held = SIZE_MAX;
+	connection->has_opened = true;
 	return true;
 }
 

@@ -292,8 +292,10 @@ static int start(struct hawser_client *client, struct blocking_call *call,
 		r = hawser__outgoing_start(outgoing, connection, request, context,
 					   client->options.max_request_bytes, client->loop->now_ms);
 		if (r != -ENOBUFS) {
-			if (r == 0)
-				hawser__connection_flush(connection);
+			/* Whoever receives for all must watch for room as well, now. */
+			if (r == 0 && hawser__connection_flush(connection) &&
+			    connection->session.out.length && client->is_receiving)
+				hawser__loop_wake(client->loop);
 			return r;
 		}
 		/* Too much is unsent: wait for room, like everyone before us. */

@@ -3,6 +3,7 @@
 #include "rpc/connection.h"
 
 #include "net/socket.h"
+#include "rpc/agreement.h"
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
 #include "rpc/outgoing.h"
@@ -78,7 +79,8 @@ void hawser__connection_free(struct hawser__connection *connection)
 		close(connection->fd);
 	hawser__session_deinit(&connection->session);
 	hawser__call_table_deinit(&connection->calls);
-	hawser__map_deinit(&connection->known);
+	hawser__map_deinit(&connection->announced);
+	hawser__agreement_forget(&connection->refused);
 	free(connection->in);
 	free(connection->why);
 	free(connection);
@@ -189,7 +191,7 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 	hawser__log(is_error ? HAWSER_LOG_WARNING : HAWSER_LOG_INFO, "%s: closed: %s",
 		    hawser__connection_peer(connection, peer, sizeof peer), problem.text);
 
-	if (connection->session.state == HAWSER__SESSION_NEW && !connection->held)
+	if (!connection->session.is_server && !connection->has_opened && !connection->held)
 		/* Calls that were held back until it opens stay unsent. */
 		hawser__buffer_consume(&connection->session.out, connection->session.out.length);
 	if (connection->ops->closing)

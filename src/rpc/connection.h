@@ -62,6 +62,7 @@ struct hawser__connection {
 	bool is_draining;    /* close(draining) was sent or came: ends with the last call */
 	bool is_busy;	     /* in the middle of received frames: lost has to wait */
 	bool is_lost;	     /* lost is due, or has been */
+	bool has_opened;     /* calls of ours could go out */
 	uint32_t n_incoming; /* calls in flight, by direction */
 	uint32_t n_outgoing;
 	uint8_t *in; /* the beginning of a frame */
@@ -71,8 +72,9 @@ struct hawser__connection {
 	size_t max_unsent;	 /* above this nothing more is received */
 	size_t max_peer_message; /* the largest payload that the peer takes */
 	struct hawser__call_table calls;
-	struct hawser__map known; /* methods announced (ours) or refused (the peer's) */
-	const struct hawser_method *last_method; /* announced; a shortcut past `known` */
+	struct hawser__map announced;		 /* methods of ours, by address */
+	const struct hawser_method *last_method; /* announced; a shortcut past the map */
+	struct hawser__map refused; /* methods that the peer has wrong; see agreement.h */
 	struct hawser__list incoming;
 	struct hawser__list outgoing;
 	struct hawser__deferred flush;
@@ -151,12 +153,6 @@ void hawser__connection_call_ended(struct hawser__connection *connection);
 /** Who is at the other end. Returns buffer. */
 const char *hawser__connection_peer(struct hawser__connection *connection, char *buffer,
 				    size_t size);
-
-/** Where `known` has that our method was announced; the peer's refused ids are below 2^32. */
-static inline uint64_t hawser__connection_announced_key(const struct hawser_method *method)
-{
-	return 1ull << 63 | (uintptr_t)method;
-}
 
 /** Calls in flight. */
 static inline uint32_t hawser__connection_calls(const struct hawser__connection *connection)

@@ -205,7 +205,7 @@ static uint8_t *put_rare_call(struct hawser__connection *connection, const struc
 	extra_free(&extra);
 	if (payload && announce &&
 	    /* Without memory for this it is announced again next time. */
-	    hawser__map_insert(&connection->known, hawser__connection_announced_key(method),
+	    hawser__map_insert(&connection->announced, (uintptr_t)method,
 			       (void *)(uintptr_t)method) == 0)
 		connection->last_method = method;
 	return payload;
@@ -216,7 +216,7 @@ static bool is_announced(struct hawser__connection *connection, const struct haw
 {
 	if (connection->last_method == method)
 		return true;
-	if (!hawser__map_find(&connection->known, hawser__connection_announced_key(method)))
+	if (!hawser__map_find(&connection->announced, (uintptr_t)method))
 		return false;
 	connection->last_method = method;
 	return true;
@@ -251,7 +251,7 @@ static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *cal
 	struct hawser__connection *connection = connection_of(carrier);
 
 	/* What was held back until the connection opens need not be sent at all. */
-	if (connection->session.state == HAWSER__SESSION_NEW &&
+	if (!connection->has_opened &&
 	    hawser__session_unsend_call(&connection->session, call->id, connection->held))
 		return;
 	/* Without memory the peer works in vain; that is all. */

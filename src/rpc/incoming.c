@@ -2,6 +2,7 @@
 
 #include "rpc/incoming.h"
 
+#include "rpc/agreement.h"
 #include "rpc/connection.h"
 #include "rpc/metadata.h"
 #include "util/log.h"
@@ -53,83 +54,13 @@ void hawser__incoming_detach_all(struct hawser__connection *connection)
 
 /* ---- arrival ---- */
 
-/* What came with a call besides its request: checked against what we serve. */
-static int compare(struct hawser__connection *connection, const struct hawser__frame *frame,
-		   const struct hawser__entry *entry, const Hawser__Method *announced)
-{
-	const struct hawser_method *method = entry->method;
-
-	if (strcmp(announced->name, method->name) != 0)
-		return hawser__connection_refuse(
-			connection, frame->id, HAWSER_UNIMPLEMENTED,
-			"method id 0x%08x is %s at the client and %s at the server; generate both "
-			"ends from the same .proto",
-			method->id, announced->name, method->name);
-	return hawser__connection_refuse(
-		connection, frame->id, HAWSER_FAILED_PRECONDITION,
-		"%s: the client sends %s and expects %s, the server takes %s and answers %s; "
-		"generate both ends from the same .proto",
-		method->name, announced->request, announced->reply, method->request->name,
-		method->reply->name);
-}
-
-static bool agrees(const Hawser__Method *announced, const struct hawser_method *method)
-{
-	return (!*announced->name || strcmp(announced->name, method->name) == 0) &&
-	       (!*announced->request || strcmp(announced->request, method->request->name) == 0) &&
-	       (!*announced->reply || strcmp(announced->reply, method->reply->name) == 0);
-}
-
-static int unknown_method(struct hawser__connection *connection, const struct hawser__frame *frame,
-			  const char *name)
-{
-	const struct hawser__entry *entry =
-		name ? hawser__registry_find_name(connection->serving->registry, name) : NULL;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
-
-	if (entry)
-		return hawser__connection_refuse(
-			connection, frame->id, HAWSER_UNIMPLEMENTED,
-			"%s: its id is 0x%08x at the client and 0x%08x at the server; generate "
-			"both ends from the same .proto",
-			name, frame->method, entry->method->id);
-
-	return hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED, "%s",
-					 hawser__registry_explain(connection->serving->registry,
-								  name, frame->method, text,
-								  sizeof text));
-}
-
-/* A method that was refused once stays refused: calls that were sent behind the first one carry
- * only its id, and would run with messages of another type. */
-static void remember_refused(struct hawser__connection *connection, uint32_t method)
-{
-	static char marker;
-
-	if (method && connection->known.count < connection->serving->max_calls)
-		hawser__map_insert(&connection->known, method, &marker);
-}
-
-static bool was_refused(struct hawser__connection *connection, const struct hawser__frame *frame,
-			const struct hawser__entry *entry)
-{
-	if (!connection->known.count || !hawser__map_find(&connection->known, frame->method))
-		return false;
-	hawser__connection_refuse(connection, frame->id, HAWSER_FAILED_PRECONDITION,
-				  "%s: refused before on this connection, because the two ends "
-				  "disagree about it; generate both from the same .proto",
-				  entry->method->name);
-	return true;
-}
-
-/* The rare part of a call: an announcement, metadata, a method by name, a refusal. Returns 0 when
- * the call goes on. */
+/* The rare part of a call: an announcement, metadata, a method by name or unknown. Returns 0 when
+ * the call goes on; else the peer has been told. */
 static int examine(struct hawser__connection *connection, const struct hawser__frame *frame,
 		   const struct hawser__entry **entry, struct hawser__incoming *incoming)
 {
 	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
 	Hawser__Call *call = hawser__call__unpack(&allocator, frame->body_length, frame->body);
-	const Hawser__Method *announced = call ? call->announce : NULL;
 	int r;
 
 	if (!call) {
@@ -137,22 +68,9 @@ static int examine(struct hawser__connection *connection, const struct hawser__f
 					  "the call's header is not valid");
 		return -EINVAL;
 	}
-	if (!*entry && announced && frame->method == 0)
-		*entry = hawser__registry_find_name(connection->serving->registry, announced->name);
-	if (!*entry) {
-		unknown_method(connection, frame, announced ? announced->name : NULL);
+	*entry = hawser__agreement_check(connection, frame, call->announce);
+	if (!*entry)
 		return -EINVAL;
-	}
-	if (!announced) {
-		if (was_refused(connection, frame, *entry))
-			return -EINVAL;
-	} else if (agrees(announced, (*entry)->method)) {
-		hawser__map_remove(&connection->known, frame->method);
-	} else {
-		remember_refused(connection, frame->method);
-		compare(connection, frame, *entry, announced);
-		return -EINVAL;
-	}
 	if (call->n_metadata) {
 		r = hawser__metadata_take(call->metadata, call->n_metadata, &incoming->arena,
 					  &incoming->call.metadata);
@@ -275,10 +193,7 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	if (frame->more || !entry) {
 		if (examine(connection, frame, &entry, incoming) < 0)
 			goto refused;
-	} else if (connection->known.count && hawser__map_find(&connection->known, frame->method)) {
-		hawser__connection_refuse(connection, frame->id, HAWSER_FAILED_PRECONDITION,
-					  "%s: the client's messages are not the server's",
-					  entry->method->name);
+	} else if (hawser__agreement_refused_before(connection, frame)) {
 		goto refused;
 	}
 	if (!admit(connection, frame, entry->method))

@@ -226,7 +226,7 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 		}
 	} else if (outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED) {
 		/* Perhaps the peer did not understand the method: name it again next time. */
-		hawser__map_remove(&connection->known, hawser__connection_announced_key(method));
+		hawser__map_remove(&connection->announced, (uintptr_t)method);
 		connection->last_method = NULL;
 	}
 	finish(outgoing);
@@ -258,9 +258,8 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 
 	/* Held back until the connection opens means: not yet sent. */
 	outgoing->error.status = status;
-	outgoing->error.outcome = connection->session.state == HAWSER__SESSION_NEW
-					  ? HAWSER_OUTCOME_NOT_SENT
-					  : HAWSER_OUTCOME_UNKNOWN;
+	outgoing->error.outcome =
+		connection->has_opened ? HAWSER_OUTCOME_UNKNOWN : HAWSER_OUTCOME_NOT_SENT;
 	va_start(arguments, format);
 	vsnprintf(outgoing->error.message, sizeof outgoing->error.message, format, arguments);
 	va_end(arguments);
@@ -302,10 +301,8 @@ void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t
 void hawser__outgoing_fail_all(struct hawser__connection *connection,
 			       const struct hawser_error *why)
 {
-	enum hawser_outcome outcome = connection->session.state == HAWSER__SESSION_NEW ||
-						      why->outcome == HAWSER_OUTCOME_NOT_SENT
-					      ? HAWSER_OUTCOME_NOT_SENT
-					      : HAWSER_OUTCOME_UNKNOWN;
+	enum hawser_outcome outcome =
+		connection->has_opened ? HAWSER_OUTCOME_UNKNOWN : HAWSER_OUTCOME_NOT_SENT;
 
 	while (!hawser__list_empty(&connection->outgoing))
 		fail(hawser__container_of(connection->outgoing.next, struct hawser__outgoing, link),

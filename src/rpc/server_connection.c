@@ -1,6 +1,7 @@
 /* A server's connections: opening them, watching over them, letting them go. */
 
 #include "net/socket.h"
+#include "rpc/agreement.h"
 #include "rpc/server.h"
 #include "util/log.h"
 #include <errno.h>
@@ -85,35 +86,6 @@ static void on_alarm(struct hawser__connection *connection)
 
 /* ---- opening ---- */
 
-/* What is wrong with a method that the client intends to call; false: nothing. */
-static bool explain(const struct hawser__registry *registry, const Hawser__Method *method,
-		    char *text, size_t size)
-{
-	const struct hawser__entry *entry =
-		*method->name ? hawser__registry_find_name(registry, method->name)
-			      : hawser__registry_find(registry, method->id);
-
-	if (!entry) {
-		hawser__registry_explain(registry, method->name, method->id, text, size);
-		return true;
-	}
-	if (method->id && method->id != entry->method->id) {
-		snprintf(text, size, "%s: its id is 0x%08x at the client and 0x%08x at the server",
-			 method->name, method->id, entry->method->id);
-		return true;
-	}
-	if ((*method->request && strcmp(method->request, entry->method->request->name) != 0) ||
-	    (*method->reply && strcmp(method->reply, entry->method->reply->name) != 0)) {
-		snprintf(text, size,
-			 "%s: the client sends %s and expects %s, the server takes %s and answers "
-			 "%s",
-			 method->name, method->request, method->reply, entry->method->request->name,
-			 entry->method->reply->name);
-		return true;
-	}
-	return false;
-}
-
 static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
 {
 	struct hawser_server *server = worker_of(connection)->server;
@@ -144,8 +116,8 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 	for (size_t i = 0; i < open->n_methods && i < ANNOUNCED_MAX; i++) {
 		if (opened.n_problems == PROBLEMS_MAX)
 			break;
-		if (explain(&server->registry, open->methods[i], problems[opened.n_problems],
-			    sizeof *problems)) {
+		if (hawser__agreement_explain(&server->registry, open->methods[i],
+					      problems[opened.n_problems], sizeof *problems)) {
 			pointers[opened.n_problems] = problems[opened.n_problems];
 			opened.n_problems++;
 		}
