@@ -42,8 +42,9 @@ enum {
 	HAWSER__FRAME_LIMIT = 0x16000000,
 	/* The longest frame before a connection is open. */
 	HAWSER__FRAME_OPEN_LIMIT = 4096,
-	/* The head of a frame that is too long to take stands within so many bytes. */
-	HAWSER__FRAME_HEAD = 512,
+	/* The head of a frame that is too long to take stands within so many bytes:
+	 * metadata, details, texts and their tags. Less than the overhead above. */
+	HAWSER__FRAME_HEAD = 32 * 1024,
 };
 
 struct hawser__frame {

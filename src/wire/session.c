@@ -157,8 +157,10 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	}
 
 	/* Too long to take, but not to answer: its head tells which call it is about. */
-	if (length < HAWSER__FRAME_HEAD)
+	if (length < HAWSER__FRAME_HEAD) {
+		*need = HAWSER__FRAME_PREFIX + HAWSER__FRAME_HEAD;
 		return 0;
+	}
 	if (hawser__frame_decode_head(frame, data, HAWSER__FRAME_HEAD, size, &why) < 0 ||
 	    !frame->payload ||
 	    frame->payload_length <= session->max_frame - HAWSER__FRAME_OVERHEAD) {
