@@ -110,12 +110,19 @@ static int admit(struct hawser__session *session, const struct hawser__frame *fr
 	return 0;
 }
 
+/* Who knocks at the wrong port is told so. `data` has at least a prefix's bytes. */
 static int malformed(struct hawser__problem *problem, const uint8_t *data, const char *why)
 {
+	static const char *const http[] = {"HTTP", "GET ", "POST", "PUT ", "HEAD",
+					   "DELE", "OPTI", "CONN", "PATC", "PRI "};
+
 	if (data[0] == 0x16)
 		why = "this looks like TLS, which is not spoken here";
-	else if (data[0] >= 'A' && data[0] <= 'Z')
-		why = "this looks like HTTP, which is not spoken here";
+	else if (memcmp(data, "SSH-", 4) == 0)
+		why = "this looks like SSH, which is not spoken here";
+	for (size_t i = 0; i < sizeof http / sizeof *http; i++)
+		if (memcmp(data, http[i], 4) == 0)
+			why = "this looks like HTTP, which is not spoken here";
 	hawser__problem_set(problem, HAWSER__REASON__REASON_PROTOCOL_ERROR, "not a frame: %s", why);
 	return -EBADMSG;
 }
