@@ -16,7 +16,7 @@
 static int bad(struct hawser_error *error, const char *text, const char *why)
 {
 	return hawser__error_set(error, -EINVAL,
-				 "address \"%.200s\": %s (write tcp:HOST:PORT or unix:PATH)", text,
+				 "address \"%.150s\": %s (write tcp:HOST:PORT or unix:PATH)", text,
 				 why);
 }
 

@@ -58,6 +58,7 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
+	hawser__loop_adopt(data);
 	hawser__loop_run_posts(data);
 }
 
@@ -178,7 +179,9 @@ bool hawser__loop_is_here(const struct hawser__loop *loop)
 
 void hawser__loop_adopt(struct hawser__loop *loop)
 {
-	loop->thread = pthread_self();
+	/* Written once, so that other threads may ask meanwhile. */
+	if (!hawser__loop_is_here(loop))
+		loop->thread = pthread_self();
 }
 
 int hawser__loop_init_bare(struct hawser__loop *loop)

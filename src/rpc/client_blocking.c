@@ -153,7 +153,9 @@ int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_m
 		unsigned attempts = client->attempts;
 		int r;
 
-		if (!client->is_connecting && !client->connection) {
+		/* Who still receives from a connection that was lost must be back first:
+		 * there is one reader, and one buffer to read into. */
+		if (!client->is_connecting && !client->connection && !client->is_receiving) {
 			client->is_connecting = true;
 			r = attempt(client, until_ms < deadline_ms ? until_ms : deadline_ms);
 			client->is_connecting = false;

@@ -113,6 +113,7 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 		/* Lost while we were away: nobody else could free it. */
 		hawser__connection_free(client->dead);
 		client->dead = NULL;
+		pthread_cond_broadcast(&client->opened);
 		return;
 	}
 	if (found & POLLPRI)

@@ -249,8 +249,8 @@ int hawser_call_add_metadata(struct hawser_call *call, const char *key, const vo
 			     size_t length)
 {
 	struct hawser_metadata pair = {key, value, length};
-	struct hawser__incoming *incoming;
-	struct hawser__extras *extras;
+	struct hawser__incoming *incoming = NULL;
+	struct hawser__extras *extras = NULL;
 	int r = hawser__metadata_check(&pair, 1);
 
 	if (r == 0)
@@ -271,8 +271,8 @@ int hawser_call_add_metadata(struct hawser_call *call, const char *key, const vo
 
 int hawser_call_add_detail(struct hawser_call *call, const ProtobufCMessage *detail)
 {
-	struct hawser__incoming *incoming;
-	struct hawser__extras *extras;
+	struct hawser__incoming *incoming = NULL;
+	struct hawser__extras *extras = NULL;
 	uint8_t *data;
 	size_t length;
 	int r;

@@ -74,7 +74,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *data)
 
 	(void)fd;
 	(void)what;
-	if (server->phase == HAWSER__SERVER_RUNNING)
+	if (server->phase < HAWSER__SERVER_DRAINING)
 		hawser__server_watch_listeners(server, true);
 }
 
@@ -101,6 +101,8 @@ static void on_accept(evutil_socket_t fd, short what, void *data)
 	struct hawser_server *server = listener->server;
 
 	(void)what;
+	/* A base of the user's is run by whichever thread the user likes. */
+	hawser__loop_adopt(&server->workers[0].loop);
 	hawser__loop_update_now(&server->workers[0].loop);
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		int accepted = hawser__socket_accept(fd);
