@@ -146,7 +146,8 @@ int hawser__address_resolve(const struct hawser__address *address, bool for_list
 	struct addrinfo hints = {
 		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	const char *host = address->host[0] ? address->host : NULL;
-	int failure;
+	char text[128];
+	int failure, code;
 
 	if (for_listening)
 		hints.ai_flags |= AI_PASSIVE;
@@ -157,8 +158,10 @@ int hawser__address_resolve(const struct hawser__address *address, bool for_list
 		return 0;
 	if (numeric_only && failure == EAI_NONAME)
 		return -EAGAIN;
-	return hawser__error_set(error, code_of(failure), "resolve %s: %s", address->text,
-				 gai_strerror(failure));
+	code = code_of(failure);
+	return hawser__error_set(error, code, "resolve %s: %s", address->text,
+				 failure == EAI_SYSTEM ? hawser__errno_text(code, text, sizeof text)
+						       : gai_strerror(failure));
 }
 
 void hawser__address_free(struct addrinfo *list)

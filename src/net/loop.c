@@ -96,18 +96,27 @@ int hawser__loop_post(struct hawser__loop *loop, struct hawser__post *post)
 
 static void on_deferred(evutil_socket_t fd, short what, void *data)
 {
+	static const struct timeval at_once = {0, 0};
 	struct hawser__loop *loop = data;
+	struct hawser__list now;
 
 	(void)fd;
 	(void)what;
-	loop->deferred_active = false;
-	while (!hawser__list_empty(&loop->deferred)) {
+	hawser__list_init(&now);
+	while (!hawser__list_empty(&loop->deferred))
+		hawser__list_move(&now, loop->deferred.next);
+	/* What is put off meanwhile waits for the next turn, or a callback that tries
+	 * again and again would keep the loop from its sockets and timers. */
+	while (!hawser__list_empty(&now)) {
 		struct hawser__deferred *deferred =
-			hawser__container_of(loop->deferred.next, struct hawser__deferred, link);
+			hawser__container_of(now.next, struct hawser__deferred, link);
 
 		hawser__list_unlink(&deferred->link);
 		deferred->run(deferred);
 	}
+	loop->deferred_active = !hawser__list_empty(&loop->deferred);
+	if (loop->deferred_active)
+		event_add(&loop->deferred_event, &at_once);
 }
 
 void hawser__loop_defer(struct hawser__loop *loop, struct hawser__deferred *deferred)

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""The client that was made from wire.proto alone, against servers in C: the program as it
+stands, and of its calls what the program does not show."""
+
+from interop import (GENERATED, GREETER_SERVER, HELLO, MIRROR, PATIENCE, ROOT, Peer, check,
+                     contains, equal, greeter, main, pack, run, serve, temporary_directory, wire)
+
+import os
+import signal
+import sys
+
+sys.path.insert(0, str(ROOT / 'tests/interop'))
+import client  # pylint: disable=wrong-import-position
+
+CLIENT = str(ROOT / 'tests/interop/client.py')
+ADA = greeter.HelloRequest(name='Ada')
+
+CONVERSATION = '''\
+opened by greeter-server (hawser 0.1.0)
+ping 42, pong 42
+0x02277bfd: Hello, Ada!
+demo.Greeter/Hello: Hello, Ada!
+status 12, OUTCOME_NOT_EXECUTED: demo.Greeter/Helo: no such method; demo.Greeter has Hello, \
+Count, Upload, Chat
+closed
+'''
+
+
+def run_the_program(address):
+    with serve(GREETER_SERVER, address) as server:
+        result = run(sys.executable, CLIENT, server.address, PYTHONPATH=GENERATED.name,
+                     PYTHONDONTWRITEBYTECODE='1')
+        equal((result.returncode, result.stdout, result.stderr), (0, CONVERSATION, ''))
+        server.signal(signal.SIGTERM)
+        equal(server.finish()[0], 0)
+
+
+def test_the_program_talks_over_unix():
+    with temporary_directory() as folder:
+        address = os.path.join(folder, 'socket')
+        run_the_program('unix:' + address)
+        check(not os.path.exists(address), 'the server left its socket behind')
+
+
+def test_the_program_talks_over_tcp():
+    run_the_program('tcp:127.0.0.1:0')
+
+
+class Mirror:
+    """A connection to the mirror, which is there as long as the connection."""
+
+    def __enter__(self):
+        self.server = serve(MIRROR, 'tcp:127.0.0.1:0')
+        self.connection = client.Connection(self.server.address)
+        self.connection.socket.settimeout(PATIENCE)
+        return self
+
+    def __exit__(self, kind, *error):
+        with self.server:
+            if kind is None:
+                self.connection.close()
+                self.server.signal(signal.SIGTERM)
+                equal(self.server.finish()[0], 0)
+
+    def call(self, request, **options):
+        return self.connection.call(HELLO, request, greeter.HelloReply, **options)
+
+    def fail(self, request, **options):
+        try:
+            reply, _ = self.call(request, **options)
+        except client.CallFailed as failure:
+            return failure.end
+        raise AssertionError(f'a reply came: {reply}')
+
+
+def test_opened_tells_the_servers_limits():
+    with Mirror() as mirror:
+        server = mirror.connection.server
+        equal((server.version, server.name), (1, 'mirror'))
+        equal(server.max_request_bytes, 100 * 1024)
+        equal(server.max_calls, 1024)
+        equal((server.heartbeat_ms, server.silence_timeout_ms), (15000, 45000))
+
+
+def test_metadata_goes_both_ways_in_order_and_may_be_any_bytes():
+    pairs = [('trace-id', b'abc'), ('Raw.bytes', bytes(range(256))), ('empty', b'')]
+    with Mirror() as mirror:
+        reply, metadata = mirror.call(ADA, metadata=pairs)
+        equal(reply.text, 'Hello, Ada!')
+        equal(list(metadata.items())[1:], pairs)
+
+
+def test_the_handler_sees_the_time_that_is_left():
+    with Mirror() as mirror:
+        _, metadata = mirror.call(ADA, timeout_ms=20000)
+        left = int(metadata['time-left-ms'])
+        check(10000 < left <= 20000, f'{left} ms of 20000')
+        _, metadata = mirror.call(ADA, timeout_ms=0)
+        equal(int(metadata['time-left-ms']), 2 ** 63 - 1)
+
+
+def test_a_failure_carries_a_typed_message_and_metadata():
+    with Mirror() as mirror:
+        end = mirror.fail(greeter.HelloRequest(), metadata=[('trace-id', b'abc')])
+        equal((end.status, end.outcome, end.text), (3, wire.OUTCOME_EXECUTED, 'a name is needed'))
+        equal([detail.type for detail in end.details], ['demo.HelloRequest'])
+        equal(greeter.HelloRequest.FromString(end.details[0].value).name, 'Ada')
+        equal(end.metadata[1].value, b'abc')
+
+
+def test_a_call_ends_at_its_deadline():
+    with Mirror() as mirror:
+        end = mirror.fail(greeter.HelloRequest(name='slow'), timeout_ms=30)
+        equal((end.status, end.outcome), (4, wire.OUTCOME_EXECUTED))
+        mirror.server.line('^cancelled$')
+        mirror.call(ADA)
+
+
+def test_a_cancelled_call_is_answered_by_nothing():
+    with Mirror() as mirror:
+        connection = mirror.connection
+        connection.send(call={'id': connection.next_call, 'method': client.method_id(HELLO)},
+                        payload=greeter.HelloRequest(name='slow').SerializeToString())
+        connection.send(cancel={'id': connection.next_call})
+        connection.next_call += 2
+        mirror.server.line('^cancelled$')
+        # The next end to come is that of the next call.
+        connection.send(call={'id': connection.next_call, 'method': client.method_id(HELLO)},
+                        payload=ADA.SerializeToString())
+        equal(connection.receive('end').end.id, connection.next_call)
+
+
+def test_a_method_may_be_named_once_and_then_be_called_by_its_id():
+    with Mirror() as mirror:
+        mirror.call(ADA)
+        connection = mirror.connection
+        connection.send(call={'id': connection.next_call, 'method': client.method_id(HELLO)},
+                        payload=ADA.SerializeToString())
+        frame = connection.receive('end')
+        equal(greeter.HelloReply.FromString(frame.payload).text, 'Hello, Ada!')
+
+
+def test_a_stream_is_refused_as_not_executed():
+    with Mirror() as mirror:
+        try:
+            mirror.connection.call('demo.Greeter/Count', greeter.CountRequest(upto=3),
+                                   greeter.CountReply)
+        except client.CallFailed as failure:
+            equal((failure.end.status, failure.end.outcome), (12, wire.OUTCOME_NOT_EXECUTED))
+            contains(failure.end.text, 'demo.Greeter/Count', 'streams')
+        else:
+            raise AssertionError('a reply came')
+
+
+def test_methods_named_in_open_are_checked_in_advance():
+    methods = [{'name': HELLO, 'id': client.method_id(HELLO)},
+               {'name': 'demo.Greeter/Helo'},
+               {'name': HELLO, 'request': 'demo.Salute', 'reply': 'demo.HelloReply'}]
+    with serve(MIRROR, 'tcp:127.0.0.1:0') as server, Peer.to(server.address) as peer:
+        peer.send(pack(open={'version': 1, 'methods': methods}))
+        problems = peer.expect('opened').problems
+        equal(len(problems), 2)
+        contains(problems[0], 'demo.Greeter/Helo: no such method')
+        contains(problems[1], 'demo.Salute', 'demo.HelloRequest')
+
+
+def test_shutdown_is_refused_over_tcp_and_obeyed_over_unix():
+    with Mirror() as mirror:
+        mirror.connection.send(shutdown={'text': 'enough'})
+        contains(mirror.connection.receive('shutdown').shutdown.refused, 'unix socket')
+        mirror.call(ADA)
+    with temporary_directory() as folder:
+        with serve(MIRROR, 'unix:' + os.path.join(folder, 'socket')) as server:
+            connection = client.Connection(server.address)
+            connection.send(shutdown={'text': 'enough'})
+            equal(connection.receive('close').close.reason, wire.REASON_DRAINING)
+            connection.close()
+            equal(server.finish()[0], 0)
+
+
+main(globals())
