@@ -161,7 +161,8 @@ typedef void hawser_cancel_fn(struct hawser_call *call, void *data);
 /**
  * Asks to be told of cancellation; NULL takes it back. From the handler or the
  * loop's thread, before the call is answered. At once if it is cancelled
- * already. Returns 0 or -EPIPE (the call is over).
+ * already; never any more once an answer has returned 0. Returns 0 or -EPIPE (the
+ * call is over).
  */
 HAWSER_EXPORT int hawser_call_on_cancel(struct hawser_call *call, hawser_cancel_fn *callback,
 					void *data);
@@ -187,7 +188,8 @@ HAWSER_EXPORT const struct hawser_detail *hawser_call_details(const struct hawse
 
 /**
  * Cancels the call: its callback runs with status CANCELLED before this returns,
- * the peer is told. Returns 0, or -EALREADY when it has ended. The thread of the client's base.
+ * the peer is told. Returns 0, -EALREADY when it has ended, -EPERM in a forked
+ * child, or -EINVAL (no client's call). The thread of the client's base.
  */
 HAWSER_EXPORT int hawser_call_cancel(struct hawser_call *call);
 

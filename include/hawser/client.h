@@ -71,9 +71,10 @@ HAWSER_EXPORT struct hawser_client *hawser_client_new(const char *address,
 						      struct hawser_error *error);
 
 /**
- * Closes the connection and frees the client. Calls in flight end CANCELLED, their callbacks
- * run first; calls opened on a base are still to be freed by their owner, before or
- * after. No other thread may be in a call. NULL is accepted.
+ * Closes the connection and frees the client. Calls in flight end CANCELLED, their
+ * callbacks run first; calls opened on a base are still to be freed by their owner,
+ * before or after. Inside a callback of its own it is freed when the base runs
+ * the next time. No other thread may be in a call. NULL is accepted.
  */
 HAWSER_EXPORT void hawser_client_free(struct hawser_client *client);
 

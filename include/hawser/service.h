@@ -120,9 +120,9 @@ HAWSER_EXPORT enum hawser_status hawser_client_call(struct hawser_client *client
  * Opens a call of any kind without waiting: what every other stub does.
  * `request` is NULL where requests are a stream; it is packed before this
  * returns. `callback` (NULL for blocking streams) needs a client on an
- * event_base and is called through method->deliver. The call is the caller's, to be freed with hawser_call_free().
- * On failure NULL, and errno is EINVAL (misuse) or ENOMEM; any other failure
- * ends the call and reaches the callback.
+ * event_base and is called through method->deliver. The call is the caller's, to be freed with
+ * hawser_call_free(). On failure NULL, and errno is EINVAL (misuse), ECANCELED (the client is being
+ * freed) or ENOMEM; any other failure ends the call and reaches the callback.
  */
 HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *client,
 						     const struct hawser_method *method,

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Refusals kept per connection; a client with more disagreements hears less of them. */
+/* Refusals kept per connection; whoever disagrees about more has the wrong server. */
 enum { REFUSED_MAX = 64 };
 
 struct refusal {
@@ -66,22 +66,23 @@ static void tell(struct hawser__connection *connection, const struct hawser__fra
 	hawser__connection_refuse(connection, frame->id, refusal->status, "%s", refusal->text);
 }
 
-/* Without memory for it the calls behind this one are refused with less words, or fail to
- * unpack; that cannot be helped. */
+/* What cannot be kept would let the calls behind this one run, so the connection ends. */
 static void keep(struct hawser__connection *connection, uint32_t method,
 		 const struct refusal *refusal)
 {
 	struct refusal *kept;
 
-	if (!method || connection->refused.count >= REFUSED_MAX ||
-	    hawser__map_find(&connection->refused, method))
+	if (!method || hawser__map_find(&connection->refused, method))
 		return;
-	kept = hawser__malloc(sizeof *kept);
-	if (!kept)
-		return;
-	*kept = *refusal;
-	if (hawser__map_insert(&connection->refused, method, kept) < 0)
+	kept = connection->refused.count < REFUSED_MAX ? hawser__malloc(sizeof *kept) : NULL;
+	if (kept)
+		*kept = *refusal;
+	if (!kept || hawser__map_insert(&connection->refused, method, kept) < 0) {
 		free(kept);
+		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+					 "more than %d methods are not what this end serves",
+					 REFUSED_MAX);
+	}
 }
 
 bool hawser__agreement_refused_before(struct hawser__connection *connection,
@@ -124,9 +125,9 @@ const struct hawser__entry *hawser__agreement_check(struct hawser__connection *c
 		hawser__registry_explain(registry, name, frame->method, refusal.text,
 					 sizeof refusal.text);
 	}
+	tell(connection, frame, &refusal);
 	if (announced)
 		keep(connection, frame->method, &refusal);
-	tell(connection, frame, &refusal);
 	return NULL;
 }
 

@@ -233,6 +233,9 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	client->heartbeat_ms = client->options.heartbeat_ms;
 	if (opened->heartbeat_ms && opened->heartbeat_ms < client->heartbeat_ms)
 		client->heartbeat_ms = opened->heartbeat_ms;
+	if (opened->silence_timeout_ms &&
+	    opened->silence_timeout_ms / SILENT_HEARTBEATS < client->heartbeat_ms)
+		client->heartbeat_ms = opened->silence_timeout_ms / SILENT_HEARTBEATS + 1;
 	client->silence_timeout_ms = opened->silence_timeout_ms
 					     ? opened->silence_timeout_ms
 					     : SILENT_HEARTBEATS * client->heartbeat_ms;
@@ -296,8 +299,16 @@ enum hawser_status hawser_client_call(struct hawser_client *client,
 		return HAWSER_INVALID_ARGUMENT;
 	hawser__context_reset(context);
 	error = context ? &context->error : NULL;
-	if (hawser__client_check(client, error) < 0)
-		return client ? HAWSER_FAILED_PRECONDITION : HAWSER_INVALID_ARGUMENT;
+	if (!client) {
+		hawser__error_call(error, HAWSER_INVALID_ARGUMENT, HAWSER_OUTCOME_NOT_SENT,
+				   "the client is NULL");
+		return HAWSER_INVALID_ARGUMENT;
+	}
+	if (hawser__client_check(client, error) < 0) {
+		if (error)
+			error->status = HAWSER_FAILED_PRECONDITION;
+		return HAWSER_FAILED_PRECONDITION;
+	}
 	if (!method || !request || !reply) {
 		hawser__error_set(error, -EINVAL, "call: method, request or reply is NULL");
 		return HAWSER_INVALID_ARGUMENT;
@@ -312,10 +323,10 @@ enum hawser_status hawser_client_call(struct hawser_client *client,
 		return HAWSER_INVALID_ARGUMENT;
 	}
 	if (client->options.base) {
-		hawser__error_set(error, -EDEADLK,
-				  "%s: this client runs on an event_base; use the _async stub, or "
-				  "a client without a base",
-				  method->name);
+		hawser__error_call(error, HAWSER_FAILED_PRECONDITION, HAWSER_OUTCOME_NOT_SENT,
+				   "%s: this client runs on an event_base; use the _async stub, or "
+				   "a client without a base",
+				   method->name);
 		return HAWSER_FAILED_PRECONDITION;
 	}
 	return hawser__client_blocking_call(client, method, request, reply, context);
@@ -351,5 +362,8 @@ int hawser_client_connect(struct hawser_client *client, struct hawser_error *err
 		return hawser__client_blocking_connect(client, error);
 	if (!client->connection)
 		hawser__client_loop_connect(client);
+	if (!client->connection)
+		return hawser__error_set(error, -ENOMEM, "connect %s: out of memory",
+					 client->address.text);
 	return 0;
 }

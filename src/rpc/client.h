@@ -37,7 +37,6 @@ struct hawser_client {
 	struct event connecting_event;
 	struct hawser_error failure;  /* of the last candidate */
 	struct hawser__arena replies; /* holds a reply while its callback runs */
-	ProtobufCAllocator allocator;
 	unsigned in_callback;
 	bool is_doomed;		   /* freed inside a callback */
 	struct hawser__list calls; /* every call that its owner has not freed */
@@ -49,6 +48,7 @@ struct hawser_client {
 	pthread_cond_t opened; /* an attempt to connect has ended */
 	bool is_connecting;
 	unsigned attempts;		/* that have ended */
+	bool was_cut_short;		/* the last one, by its own call's end */
 	struct hawser_error last_error; /* of the last one */
 	enum hawser__reader reader;
 	bool is_receiving;		 /* the reader is in a system call, without the lock */

@@ -22,6 +22,28 @@ static const struct hawser__connection_ops ops;
 
 /* ---- connecting ---- */
 
+/* How long a thread may try to connect, and for whom. */
+struct patience {
+	uint64_t until_ms;
+	const struct hawser_context *context; /* may cancel it; NULL: nobody does */
+};
+
+/* 0 while there is time; else -ETIMEDOUT or -ECANCELED. */
+static int exhausted(const struct patience *patience)
+{
+	if (hawser__context_is_cancelled(patience->context))
+		return -ECANCELED;
+	return hawser__now_ms() >= patience->until_ms ? -ETIMEDOUT : 0;
+}
+
+/* When to look up from waiting: who can be cancelled does so from time to time. */
+static uint64_t slice(const struct patience *patience)
+{
+	uint64_t soon_ms = hawser__now_ms() + HAWSER__RECEIVE_MS;
+
+	return patience->context && soon_ms < patience->until_ms ? soon_ms : patience->until_ms;
+}
+
 struct look_up {
 	struct hawser__resolve *resolve;
 	bool has_ended;
@@ -39,8 +61,16 @@ static void on_resolved(void *data, struct addrinfo *list, const struct hawser_e
 		*look_up->error = *error;
 }
 
-static int resolve(struct hawser_client *client, uint64_t until_ms, struct addrinfo **list,
-		   struct hawser_error *error)
+/* What is posted touches what the lock guards. */
+static void run_posts(struct hawser_client *client)
+{
+	pthread_mutex_lock(&client->lock);
+	hawser__loop_run_posts(client->loop);
+	pthread_mutex_unlock(&client->lock);
+}
+
+static int resolve(struct hawser_client *client, const struct patience *patience,
+		   struct addrinfo **list, struct hawser_error *error)
 {
 	struct look_up look_up = {.error = error};
 	int r = hawser__resolve_start(client->loop, &client->address, on_resolved, &look_up,
@@ -50,26 +80,28 @@ static int resolve(struct hawser_client *client, uint64_t until_ms, struct addri
 		return hawser__error_set(error, r, "connect %s: the look-up could not be started",
 					 client->address.text);
 	while (!look_up.has_ended) {
-		if (hawser__now_ms() >= until_ms) {
+		r = exhausted(patience);
+		if (r < 0) {
 			hawser__resolve_cancel(look_up.resolve);
-			return hawser__error_set(error, -ETIMEDOUT,
-						 "connect %s: the name was not resolved in time",
-						 client->address.text);
+			return hawser__error_set(
+				error, r, "connect %s: the name was not resolved %s",
+				client->address.text,
+				r == -ECANCELED ? "before the call was cancelled" : "in time");
 		}
-		hawser__client_poll(client, -1, false, until_ms);
-		hawser__loop_run_posts(client->loop);
+		hawser__client_poll(client, -1, false, slice(patience));
+		run_posts(client);
 	}
 	*list = look_up.list;
 	return look_up.list ? 0 : error->code;
 }
 
 /* A socket that is connected, or the error of the last address. Without the lock. */
-static int connect_socket(struct hawser_client *client, uint64_t until_ms,
+static int connect_socket(struct hawser_client *client, const struct patience *patience,
 			  struct hawser_error *error)
 {
 	struct addrinfo *list = NULL;
 	char text[128];
-	int fd = -1, r = resolve(client, until_ms, &list, error);
+	int fd = -1, r = resolve(client, patience, &list, error);
 
 	if (r < 0)
 		return r;
@@ -79,17 +111,13 @@ static int connect_socket(struct hawser_client *client, uint64_t until_ms,
 		fd = hawser__socket_connect(at, &done);
 		r = fd < 0 ? fd : 0;
 		while (fd >= 0 && !done) {
-			int found = hawser__client_poll(client, fd, true, until_ms);
+			int found = hawser__client_poll(client, fd, true, slice(patience));
 
-			if (found & (POLLOUT | POLLERR | POLLHUP)) {
-				r = hawser__socket_connect_result(fd);
-				done = true;
-			} else if (hawser__now_ms() >= until_ms) {
-				r = -ETIMEDOUT;
-				done = true;
-			} else {
-				hawser__loop_run_posts(client->loop);
-			}
+			done = found & (POLLOUT | POLLERR | POLLHUP);
+			r = done ? hawser__socket_connect_result(fd) : exhausted(patience);
+			if (!done && r == 0)
+				run_posts(client);
+			done = done || r < 0;
 		}
 		if (r == 0)
 			r = hawser__socket_set_blocking(fd, HAWSER__RECEIVE_MS);
@@ -106,17 +134,19 @@ static int connect_socket(struct hawser_client *client, uint64_t until_ms,
 }
 
 /* Connects and waits for opened, as the only one. Fills client->last_error on failure. */
-static int attempt(struct hawser_client *client, uint64_t until_ms)
+static int attempt(struct hawser_client *client, const struct patience *patience)
 {
-	struct hawser_error *error = &client->last_error;
-	int fd;
+	struct hawser_error *error = &client->last_error, failure = {.status = HAWSER_OK};
+	int fd, r;
 
 	pthread_mutex_unlock(&client->lock);
-	fd = connect_socket(client, until_ms, error);
+	fd = connect_socket(client, patience, &failure);
 	pthread_mutex_lock(&client->lock);
 	hawser__loop_update_now(client->loop);
-	if (fd < 0)
+	if (fd < 0) {
+		*error = failure;
 		return fd;
+	}
 	if (hawser__client_prepare(client, &ops) < 0) {
 		close(fd);
 		return hawser__error_set(error, -ENOMEM, "connect %s: out of memory",
@@ -126,14 +156,15 @@ static int attempt(struct hawser_client *client, uint64_t until_ms)
 	client->reader = HAWSER__READER_CALLER;
 	hawser__connection_flush(client->connection);
 	while (client->connection && client->connection->session.state == HAWSER__SESSION_NEW) {
-		if (client->loop->now_ms >= until_ms) {
-			hawser__connection_lose(client->connection, HAWSER_UNAVAILABLE, -ETIMEDOUT,
-						"connect %s: connected, but no answer to open; is "
-						"it a Hawser server?",
-						client->address.text);
-			break;
-		}
-		hawser__client_receive(client, until_ms, true);
+		r = exhausted(patience);
+		if (r < 0)
+			hawser__connection_lose(client->connection, HAWSER_UNAVAILABLE, r,
+						"connect %s: connected, but no answer to open%s",
+						client->address.text,
+						r == -ECANCELED ? " before the call was cancelled"
+								: "; is it a Hawser server?");
+		else
+			hawser__client_receive(client, slice(patience), true);
 	}
 	hawser__client_hand_over(client);
 	if (client->connection) {
@@ -144,21 +175,29 @@ static int attempt(struct hawser_client *client, uint64_t until_ms)
 	return error->code ? error->code : -ECONNRESET;
 }
 
-/* An open connection, made by this thread or another. Returns 0 or a negative errno. */
 int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_ms,
-			       struct hawser_error *error)
+			       const struct hawser_context *context, struct hawser_error *error)
 {
 	while (!hawser__client_is_open(client)) {
-		uint64_t until_ms = client->loop->now_ms + client->options.connect_timeout_ms;
+		struct patience patience = {
+			client->loop->now_ms + client->options.connect_timeout_ms, context};
 		unsigned attempts = client->attempts;
 		int r;
 
+		if (hawser__context_is_cancelled(context))
+			return hawser__error_set(error, -ECANCELED, "connect %s: cancelled",
+						 client->address.text);
+		if (patience.until_ms > deadline_ms)
+			patience.until_ms = deadline_ms;
 		/* Who still receives from a connection that was lost must be back first:
 		 * there is one reader, and one buffer to read into. */
 		if (!client->is_connecting && !client->connection && !client->is_receiving) {
 			client->is_connecting = true;
-			r = attempt(client, until_ms < deadline_ms ? until_ms : deadline_ms);
+			r = attempt(client, &patience);
 			client->is_connecting = false;
+			client->was_cut_short =
+				r == -ECANCELED ||
+				(r == -ETIMEDOUT && patience.until_ms == deadline_ms);
 			client->attempts++;
 			pthread_cond_broadcast(&client->opened);
 			if (r < 0) {
@@ -171,10 +210,11 @@ int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_m
 			return hawser__error_set(error, -ETIMEDOUT,
 						 "connect %s: not connected before the deadline",
 						 client->address.text);
-		hawser__client_cond_wait(client, &client->opened, deadline_ms);
-		/* That attempt was ours as well, unless its own deadline cut it short. */
+		patience.until_ms = deadline_ms;
+		hawser__client_cond_wait(client, &client->opened, slice(&patience));
+		/* That attempt was ours as well, unless its own call's end cut it short. */
 		if (client->attempts != attempts && !hawser__client_is_open(client) &&
-		    client->last_error.code != -ETIMEDOUT) {
+		    !client->was_cut_short) {
 			*error = client->last_error;
 			return error->code ? error->code : -ECONNRESET;
 		}
@@ -285,6 +325,12 @@ static int start(struct hawser_client *client, struct blocking_call *call,
 	for (;;) {
 		struct hawser__connection *connection = client->connection;
 
+		if (hawser__context_is_cancelled(context)) {
+			hawser__error_call(&outgoing->error, HAWSER_CANCELLED,
+					   HAWSER_OUTCOME_NOT_SENT, "%s: cancelled by the caller",
+					   outgoing->call.method->name);
+			return -ECANCELED;
+		}
 		if (connection->is_draining) {
 			hawser__error_call(&outgoing->error, HAWSER_UNAVAILABLE,
 					   HAWSER_OUTCOME_NOT_SENT, "%s: the server is draining",
@@ -301,12 +347,6 @@ static int start(struct hawser_client *client, struct blocking_call *call,
 			return r;
 		}
 		/* Too much is unsent: wait for room, like everyone before us. */
-		if (hawser__context_is_cancelled(context)) {
-			hawser__error_call(&outgoing->error, HAWSER_CANCELLED,
-					   HAWSER_OUTCOME_NOT_SENT, "%s: cancelled by the caller",
-					   outgoing->call.method->name);
-			return -ECANCELED;
-		}
 		hawser__client_wait_slice(client, &call->waiter);
 		if (!hawser__client_is_open(client))
 			return -ECONNRESET;
@@ -336,12 +376,16 @@ static bool try_call(struct hawser_client *client, struct blocking_call *call,
 	struct hawser__outgoing *outgoing = &call->outgoing;
 	bool was_open = hawser__client_is_open(client);
 	struct hawser_error error = {.status = HAWSER_OK};
-	int r = hawser__client_ensure_open(client, outgoing->call.deadline_ms, &error);
+	int r = hawser__client_ensure_open(client, outgoing->call.deadline_ms, context, &error);
 
 	if (r < 0) {
 		outgoing->error = error;
 		outgoing->error.outcome = HAWSER_OUTCOME_NOT_SENT;
-		if (client->loop->now_ms >= outgoing->call.deadline_ms)
+		if (r == -ECANCELED)
+			hawser__error_call(&outgoing->error, HAWSER_CANCELLED,
+					   HAWSER_OUTCOME_NOT_SENT, "%s: cancelled by the caller",
+					   outgoing->call.method->name);
+		else if (client->loop->now_ms >= outgoing->call.deadline_ms)
 			outgoing->error.status = HAWSER_DEADLINE_EXCEEDED;
 		else if (error.status == HAWSER_DEADLINE_EXCEEDED)
 			outgoing->error.status = HAWSER_UNAVAILABLE;

@@ -16,7 +16,7 @@ int hawser__client_blocking_connect(struct hawser_client *client, struct hawser_
 	pthread_mutex_lock(&client->lock);
 	hawser__loop_update_now(client->loop);
 	r = hawser__client_ensure_open(
-		client, client->loop->now_ms + client->options.connect_timeout_ms, &failure);
+		client, client->loop->now_ms + client->options.connect_timeout_ms, NULL, &failure);
 	pthread_mutex_unlock(&client->lock);
 	if (r < 0 && error) {
 		*error = failure;

@@ -2,6 +2,7 @@
  * and sockets connected without ever blocking the base; calls made meanwhile wait
  * in the connection's buffer, behind open. */
 
+#include "net/fork.h"
 #include "net/socket.h"
 #include "rpc/client.h"
 #include "rpc/outgoing.h"
@@ -264,7 +265,9 @@ static void deliver(struct async_call *call)
 		client->in_callback--;
 		call->in_callback = false;
 	}
-	if (outgoing->reply)
+	/* Also after a reply that did not unpack, but not under a callback that still
+	 * reads its own. */
+	if (client->replies.used && !client->in_callback)
 		hawser__arena_reset(&client->replies);
 	outgoing->reply = NULL;
 	if (call->is_freed)
@@ -339,7 +342,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	}
 	outgoing = &call->outgoing;
 	hawser__outgoing_init(outgoing, method, on_done);
-	outgoing->allocator = &client->allocator;
+	outgoing->replies = &client->replies;
 	call->client = client;
 	call->callback = callback;
 	call->data = data;
@@ -349,8 +352,8 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	call->has_ended = call->in_callback = call->is_freed = false;
 	hawser__list_append(&client->calls, &call->link);
 
-	/* In a callback the wake-up's time is good enough; outside it may be old. */
-	now_ms = client->in_callback ? client->loop->now_ms : hawser__loop_update_now(client->loop);
+	/* The wake-up may be long ago, by the work of other callbacks. */
+	now_ms = hawser__loop_update_now(client->loop);
 	if (method->kind != HAWSER_UNARY) {
 		refuse_stream(outgoing);
 		refuse_later(call);
@@ -398,6 +401,12 @@ static void cancel(struct async_call *call, const char *why)
 		deliver(call);
 }
 
+/* In a forked child a call and everything around it are still the parent's. */
+static bool is_the_parents(const struct async_call *call)
+{
+	return call->client && call->client->fork_generation != hawser__fork_generation();
+}
+
 int hawser_call_cancel(struct hawser_call *handle)
 {
 	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
@@ -406,6 +415,8 @@ int hawser_call_cancel(struct hawser_call *handle)
 		return -EINVAL;
 	if (call->has_ended)
 		return -EALREADY;
+	if (is_the_parents(call))
+		return -EPERM;
 	cancel(call, "cancelled by the caller");
 	return 0;
 }
@@ -414,7 +425,7 @@ void hawser_call_free(struct hawser_call *handle)
 {
 	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
 
-	if (!call || call->is_freed)
+	if (!call || call->is_freed || is_the_parents(call))
 		return;
 	call->is_freed = true;
 	if (call->in_callback)
@@ -437,7 +448,6 @@ int hawser__client_loop_init(struct hawser_client *client)
 	if (!client->loop)
 		return -errno;
 	hawser__arena_init(&client->replies, limit);
-	client->allocator = hawser__arena_allocator(&client->replies);
 	hawser__list_init(&client->attempt.link);
 	hawser__list_init(&client->spare_calls);
 	client->attempt.run = start_attempt;

@@ -59,11 +59,19 @@ void hawser__waiter_finish(struct hawser__waiter *waiter)
 /* The next thread that waits becomes the reader. */
 void hawser__client_hand_over(struct hawser_client *client)
 {
+	struct hawser__list *link;
+
 	client->reader = HAWSER__READER_NOBODY;
-	if (!hawser__list_empty(&client->waiters))
-		pthread_cond_signal(
-			&hawser__container_of(client->waiters.next, struct hawser__waiter, link)
-				 ->wake);
+	list_for_each (link, &client->waiters) {
+		struct hawser__waiter *waiter =
+			hawser__container_of(link, struct hawser__waiter, link);
+
+		/* Those whose reply has come have been woken already. */
+		if (!waiter->is_done) {
+			pthread_cond_signal(&waiter->wake);
+			return;
+		}
+	}
 }
 
 /* ---- receiving ---- */

@@ -85,7 +85,7 @@ void hawser__client_start_keeper(struct hawser_client *client);
 /** An open connection, made by this thread or another. Returns 0, or a negative errno and the
  * error. */
 int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_ms,
-			       struct hawser_error *error);
+			       const struct hawser_context *context, struct hawser_error *error);
 
 static inline bool hawser__client_is_open(const struct hawser_client *client)
 {

@@ -203,8 +203,9 @@ static uint8_t *put_rare_call(struct hawser__connection *connection, const struc
 	payload = hawser__frame_put_call(&connection->session.out, call->id, method->id, timeout_ms,
 					 extra.bytes, extra.length, length);
 	extra_free(&extra);
-	if (payload && announce &&
-	    /* Without memory for this it is announced again next time. */
+	/* A call that is held back may be taken back, and its announcement with it: until
+	 * the connection is open, each call announces. Without memory it is done again. */
+	if (payload && announce && connection->has_opened &&
 	    hawser__map_insert(&connection->announced, (uintptr_t)method,
 			       (void *)(uintptr_t)method) == 0)
 		connection->last_method = method;

@@ -24,14 +24,19 @@ void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id)
 
 static void on_deadline(struct hawser__alarm *alarm)
 {
+	/* Without what the handler may be adding at this moment, on another thread. */
+	static const struct hawser__end end = {
+		.status = HAWSER_DEADLINE_EXCEEDED,
+		.outcome = HAWSER_OUTCOME_EXECUTED,
+		.text = "the deadline passed before the handler answered",
+	};
 	struct hawser__incoming *incoming =
 		hawser__container_of(alarm, struct hawser__incoming, alarm);
+	struct hawser__carrier *carrier = incoming->call.carrier;
 
-	if (!incoming->call.carrier)
+	if (!carrier)
 		return;
-	if (hawser__incoming_send_end(incoming, HAWSER_DEADLINE_EXCEEDED, HAWSER_OUTCOME_EXECUTED,
-				      "the deadline passed before the handler answered", NULL, NULL,
-				      0) == 0)
+	if (carrier->ops->send_end(carrier, &incoming->call, &end, NULL, NULL, 0) == 0)
 		hawser__connection_flush_soon(incoming->connection);
 	hawser__incoming_cancelled(incoming);
 }

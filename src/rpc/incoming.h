@@ -5,9 +5,10 @@
  * deadline and the end of its connection find it. Answers from other threads
  * are packed there and posted to the loop.
  *
- * Call slots are never given back to the system while the server lives, and the handler's
- * pointer carries the slot's generation: whoever keeps one for too long gets an
- * error, not somebody else's call, nor a crash. */
+ * Call slots are never given back to the system while the server lives, and the
+ * handler's pointer carries one of 256 generations of its slot: whoever uses one after the
+ * end of its call never crashes, and gets an error unless the slot has gone
+ * through all of them. */
 
 #ifndef HAWSER_RPC_INCOMING_H
 #define HAWSER_RPC_INCOMING_H

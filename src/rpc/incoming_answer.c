@@ -52,11 +52,14 @@ static void finish(struct hawser__incoming *incoming, enum hawser_status status)
 void hawser__incoming_cancelled(struct hawser__incoming *incoming)
 {
 	hawser_cancel_fn *callback = incoming->on_cancel;
+	unsigned before;
 
 	hawser__incoming_leave_wire(incoming);
-	atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED, memory_order_release);
+	before = atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED,
+					  memory_order_acq_rel);
 	incoming->on_cancel = NULL;
-	if (callback)
+	/* Who has answered may have freed what the callback would be given. */
+	if (callback && !(before & HAWSER__SLOT_ANSWERED))
 		callback(hawser__incoming_handle(incoming), incoming->on_cancel_data);
 }
 
@@ -157,10 +160,9 @@ static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
 
 static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_status status,
 				 enum hawser_outcome outcome, const char *text,
-				 const ProtobufCMessage *message)
+				 const ProtobufCMessage *message, unsigned state)
 {
 	struct hawser__answer *answer = &incoming->answer;
-	unsigned state = atomic_load_explicit(&incoming->state, memory_order_acquire);
 	int r = state & HAWSER__SLOT_CANCELLED ? -EPIPE : 0;
 
 	*answer = (struct hawser__answer){.status = status, .outcome = outcome};
@@ -209,7 +211,7 @@ int hawser__incoming_answer(struct hawser__incoming *incoming, const struct haws
 		memory_order_relaxed));
 
 	if (!hawser__loop_is_here(incoming->serving->loop))
-		return answer_from_elsewhere(incoming, status, outcome, text, message);
+		return answer_from_elsewhere(incoming, status, outcome, text, message, state);
 
 	r = answer_here(incoming, &status, outcome, text, message, NULL, 0);
 	if (r == -ENOMEM && status == HAWSER_OK) {

@@ -19,7 +19,7 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 	outgoing->call = (struct hawser_call){
 		.method = method, .deadline_ms = UINT64_MAX, .is_outgoing = true};
 	outgoing->done = done;
-	outgoing->allocator = NULL;
+	outgoing->replies = NULL;
 	outgoing->reply = NULL;
 	outgoing->error.status = HAWSER_OK;
 	outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
@@ -200,6 +200,25 @@ static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__fr
 	hawser__end__free_unpacked(end, NULL);
 }
 
+static size_t reply_limit(const struct hawser__connection *connection,
+			  const struct hawser_method *method)
+{
+	size_t limit = connection->session.max_frame - HAWSER__FRAME_OVERHEAD;
+
+	return method->max_reply_bytes && method->max_reply_bytes < limit ? method->max_reply_bytes
+									  : limit;
+}
+
+static void refuse_reply(struct hawser__outgoing *outgoing, const struct hawser__frame *frame,
+			 size_t limit)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	snprintf(text, sizeof text, "%s: the reply has %zu bytes, the limit is %zu",
+		 outgoing->call.method->name, frame->payload_length, limit);
+	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
+}
+
 void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame)
 {
 	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
@@ -216,13 +235,30 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 		set_error(outgoing, status_of(frame), outcome_of(frame), NULL);
 	if (frame->more)
 		take_rare(outgoing, frame);
-	if (outgoing->error.status == HAWSER_OK) {
-		outgoing->reply = protobuf_c_message_unpack(method->reply, outgoing->allocator,
-							    frame->payload_length, frame->payload);
+	if (outgoing->error.status == HAWSER_OK &&
+	    frame->payload_length > reply_limit(connection, method)) {
+		refuse_reply(outgoing, frame, reply_limit(connection, method));
+	} else if (outgoing->error.status == HAWSER_OK) {
+		ProtobufCAllocator arena = {NULL};
+
+		if (outgoing->replies)
+			arena = hawser__arena_allocator(outgoing->replies);
+		outgoing->reply =
+			protobuf_c_message_unpack(method->reply, outgoing->replies ? &arena : NULL,
+						  frame->payload_length, frame->payload);
 		if (!outgoing->reply) {
-			snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s",
-				 method->name, frame->payload_length, method->reply->name);
-			set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED, text);
+			bool too_large = outgoing->replies && outgoing->replies->exhausted;
+
+			if (too_large)
+				snprintf(text, sizeof text,
+					 "%s: the reply of %zu bytes unpacks to more than %zu",
+					 method->name, frame->payload_length,
+					 outgoing->replies->limit);
+			else
+				snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s",
+					 method->name, frame->payload_length, method->reply->name);
+			set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
+				  HAWSER_OUTCOME_EXECUTED, text);
 		}
 	} else if (outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED) {
 		/* Perhaps the peer did not understand the method: name it again next time. */
@@ -237,15 +273,11 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 {
 	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
 	struct hawser__outgoing *outgoing;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
 
 	if (!call || !call->is_outgoing)
 		return;
 	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
-	snprintf(text, sizeof text, "%s: the reply has %zu bytes, the limit is %u",
-		 call->method->name, frame->payload_length,
-		 connection->session.max_frame - HAWSER__FRAME_OVERHEAD);
-	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
+	refuse_reply(outgoing, frame, reply_limit(connection, call->method));
 	finish(outgoing);
 }
 

@@ -14,8 +14,8 @@ struct hawser__outgoing {
 	struct hawser_call call;
 	/** It has ended: `error` tells how, `reply` is the callee's. Runs once. */
 	void (*done)(struct hawser__outgoing *outgoing);
-	/** Unpacks the reply; NULL: the system's. */
-	ProtobufCAllocator *allocator;
+	/** Where the reply is unpacked; NULL: in memory of its own. */
+	struct hawser__arena *replies;
 	ProtobufCMessage *reply;
 	const struct hawser_detail *details;
 	size_t n_details;

@@ -6,6 +6,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +63,13 @@ static int check_options(struct hawser_server_options *checked,
 		return hawser__error_set(error, -EINVAL,
 					 "server options: the name has more than %d bytes",
 					 NAME_MAX_BYTES);
+	if (checked->heartbeat_ms && checked->silence_timeout_ms &&
+	    checked->silence_timeout_ms <= checked->heartbeat_ms)
+		return hawser__error_set(
+			error, -EINVAL,
+			"server options: silence_timeout_ms %u would close clients "
+			"that ping every heartbeat_ms %u; make it longer",
+			checked->silence_timeout_ms, checked->heartbeat_ms);
 #define DEFAULT(option, value) \
 	if (!checked->option)  \
 	checked->option = value
@@ -72,8 +80,12 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(max_reply_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
 	DEFAULT(open_timeout_ms, OPEN_TIMEOUT_MS);
-	DEFAULT(heartbeat_ms, HEARTBEAT_MS);
-	DEFAULT(silence_timeout_ms, SILENT_HEARTBEATS * checked->heartbeat_ms);
+	DEFAULT(heartbeat_ms, checked->silence_timeout_ms
+				      ? checked->silence_timeout_ms / SILENT_HEARTBEATS + 1
+				      : HEARTBEAT_MS);
+	DEFAULT(silence_timeout_ms, checked->heartbeat_ms < UINT_MAX / SILENT_HEARTBEATS
+					    ? SILENT_HEARTBEATS * checked->heartbeat_ms
+					    : UINT_MAX);
 	DEFAULT(drain_timeout_ms, DRAIN_TIMEOUT_MS);
 	DEFAULT(unix_mode, UNIX_MODE);
 	DEFAULT(name, program_invocation_short_name);

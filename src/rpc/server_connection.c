@@ -122,9 +122,10 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 			opened.n_problems++;
 		}
 	}
-	hawser__log(HAWSER_LOG_DEBUG, "%s: opened by \"%.128s\" (%.64s)",
-		    hawser__connection_peer(connection, peer, sizeof peer), open->name,
-		    open->software);
+	if (hawser__log_enabled(HAWSER_LOG_DEBUG))
+		hawser__log(HAWSER_LOG_DEBUG, "%s: opened by \"%.128s\" (%.64s)",
+			    hawser__connection_peer(connection, peer, sizeof peer), open->name,
+			    open->software);
 	if (hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base) < 0) {
 		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
 					"out of memory");
@@ -244,8 +245,9 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 	struct hawser__worker *worker = worker_of(connection);
 	char peer[128];
 
-	hawser__log(HAWSER_LOG_DEBUG, "%s: %s",
-		    hawser__connection_peer(connection, peer, sizeof peer), why->message);
+	if (hawser__log_enabled(HAWSER_LOG_DEBUG))
+		hawser__log(HAWSER_LOG_DEBUG, "%s: %s",
+			    hawser__connection_peer(connection, peer, sizeof peer), why->message);
 	hawser__connection_free(connection);
 	worker->n_connections--;
 	atomic_fetch_sub_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
@@ -323,6 +325,9 @@ static void cut(struct hawser__connection *connection)
 						  .text = "the server has stopped"};
 
 		hawser__connection_put_close(connection, &problem);
+		/* What is still unread must not run: the peer is told that it will not. */
+		connection->is_closing = true;
+		connection->is_paused = false;
 		if (!hawser__connection_flush(connection))
 			return;
 	}

@@ -127,6 +127,21 @@ static int malformed(struct hawser__problem *problem, const uint8_t *data, const
 	return -EBADMSG;
 }
 
+static int too_large_head(struct hawser__problem *problem, uint32_t size)
+{
+	hawser__problem_set(problem, HAWSER__REASON__REASON_TOO_LARGE,
+			    "a frame of %u bytes besides its payload, the limit is %u", size,
+			    HAWSER__FRAME_OVERHEAD);
+	return -EBADMSG;
+}
+
+static int too_large(struct hawser__problem *problem, uint32_t size, uint32_t limit)
+{
+	hawser__problem_set(problem, HAWSER__REASON__REASON_TOO_LARGE,
+			    "a frame of %u bytes, the limit is %u", size, limit);
+	return -EBADMSG;
+}
+
 ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *data, size_t length,
 			       struct hawser__frame *frame, size_t *need,
 			       struct hawser__problem *problem)
@@ -159,6 +174,8 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 		}
 		if (hawser__frame_decode(frame, data, size, &why) < 0)
 			return malformed(problem, data - HAWSER__FRAME_PREFIX, why);
+		if (size - frame->payload_length > HAWSER__FRAME_OVERHEAD)
+			return too_large_head(problem, (uint32_t)(size - frame->payload_length));
 		r = admit(session, frame, problem);
 		return r < 0 ? r : (ptrdiff_t)(HAWSER__FRAME_PREFIX + size);
 	}
@@ -170,12 +187,9 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	}
 	if (hawser__frame_decode_head(frame, data, HAWSER__FRAME_HEAD, size, &why) < 0 ||
 	    !frame->payload ||
-	    frame->payload_length <= session->max_frame - HAWSER__FRAME_OVERHEAD) {
-		hawser__problem_set(problem, HAWSER__REASON__REASON_TOO_LARGE,
-				    "a frame of %u bytes, the limit is %u", size,
-				    session->max_frame);
-		return -EBADMSG;
-	}
+	    frame->payload_length <= session->max_frame - HAWSER__FRAME_OVERHEAD ||
+	    (frame->kind != HAWSER__FRAME_IGNORED && frame->kind < HAWSER__FRAME_CALL))
+		return too_large(problem, size, session->max_frame);
 	r = admit(session, frame, problem);
 	if (r < 0)
 		return r;
