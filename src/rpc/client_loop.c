@@ -368,7 +368,10 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	}
 	if (client->connection->is_draining || client->connection->is_lost) {
 		hawser__error_call(&outgoing->error, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_NOT_SENT,
-				   "%s: the server is draining", method->name);
+				   "%s: %s", method->name,
+				   client->connection->is_lost
+					   ? "the connection has just been lost; try again"
+					   : "the server is draining");
 		refuse_later(call);
 		return &outgoing->call;
 	}

@@ -275,16 +275,15 @@ static void on_close(struct hawser__connection *connection, const struct hawser_
 		 *close->text ? close->text : hawser__reason_name(close->reason));
 	if (connection->ops->close)
 		connection->ops->close(connection, close);
+	/* Before any callback runs: what it calls in turn must not go to this connection. */
+	if (close->reason == HAWSER__REASON__REASON_DRAINING)
+		connection->is_draining = true;
+	else
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s", why.message);
 	/* Those have not run and never will: their callers may try elsewhere. */
 	hawser__outgoing_fail_above(connection, close->last_call, &why);
-	if (close->reason == HAWSER__REASON__REASON_DRAINING) {
-		connection->is_draining = true;
-		if (hawser__connection_calls(connection) == 0)
-			hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s",
-						why.message);
-	} else {
+	if (connection->is_draining && hawser__connection_calls(connection) == 0)
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s", why.message);
-	}
 	hawser__close__free_unpacked(close, NULL);
 }
 

@@ -299,9 +299,11 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 	connection->is_busy = true;
 	outgoing->call.carrier->ops->send_cancel(outgoing->call.carrier, &outgoing->call);
 	leave(outgoing);
+	/* Its owner may free it; and once the connection is settled so may others, whose calls
+	 * end with it. */
+	outgoing->done(outgoing);
 	if (!was_busy)
 		hawser__connection_settle(connection);
-	outgoing->done(outgoing);
 }
 
 /* ---- the end of the connection ---- */
