@@ -66,7 +66,8 @@ static void emit_number(struct text *out, const char *member, uint32_t value)
 		text_printf(out, "\t\t.%s = %u,\n", member, value);
 }
 
-static void emit_row(struct text *out, struct arena *arena, const struct method *method)
+static void emit_row(struct text *out, struct arena *arena, const struct service *service,
+		     const struct method *method)
 {
 	const char *flags = method_flags(arena, method);
 
@@ -84,16 +85,18 @@ static void emit_row(struct text *out, struct arena *arena, const struct method 
 	     "\t\t.reply = &$reply$__descriptor,\n"
 	     "\t\t.serve = $local$_serve,\n"
 	     "\t\t.deliver = $local$_deliver,\n"
+	     "\t\t.service = &$symbol$_descriptor,\n"
 	     "\t},\n",
 	     {"name", method->full_name}, {"request", method->request->functions},
-	     {"reply", method->reply->functions}, {"local", method->local});
+	     {"reply", method->reply->functions}, {"local", method->local},
+	     {"symbol", service->symbol});
 }
 
 static void emit_tables(struct text *out, struct arena *arena, const struct service *service)
 {
 	text_printf(out, "static const struct hawser_method %smethods[] = {\n", service->local);
 	for (size_t i = 0; i < service->n_methods; i++)
-		emit_row(out, arena, &service->methods[i]);
+		emit_row(out, arena, service, &service->methods[i]);
 	text_add_string(out, "};\n\n");
 	if (service->n_secrets == 0)
 		return;

@@ -33,11 +33,11 @@ struct hawser_call *hawser__incoming_handle(struct hawser__incoming *incoming)
 struct hawser__incoming *hawser__incoming_of(const struct hawser_call *handle)
 {
 	uintptr_t generation = (uintptr_t)handle & HAWSER__SLOT_GENERATION;
-	struct hawser__incoming *incoming =
-		(struct hawser__incoming *)(void *)((char *)(uintptr_t)handle - generation);
+	struct hawser__incoming *incoming;
 
 	if (!hawser__is_incoming(handle))
 		return NULL;
+	incoming = (struct hawser__incoming *)(void *)((char *)(uintptr_t)handle - generation);
 	unsigned state = atomic_load_explicit(&incoming->state, memory_order_acquire);
 	return (state & HAWSER__SLOT_GENERATION) == generation ? incoming : NULL;
 }

@@ -181,6 +181,8 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	}
 
 	/* Too long to take, but not to answer: its head tells which call it is about. */
+	if (length && data[0] < (HAWSER__FRAME_CALL << 3))
+		return too_large(problem, size, session->max_frame); /* of a kind without payload */
 	if (length < HAWSER__FRAME_HEAD) {
 		*need = HAWSER__FRAME_PREFIX + HAWSER__FRAME_HEAD;
 		return 0;

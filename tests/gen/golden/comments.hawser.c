@@ -73,6 +73,7 @@ static const struct hawser_method notes_methods[] = {
 		.reply = &note__descriptor,
 		.serve = notes_add_serve,
 		.deliver = notes_add_deliver,
+		.service = &notes_descriptor,
 	},
 	[METHOD_NOTES_TALK] = {
 		.id = 0x357d324d,
@@ -82,6 +83,7 @@ static const struct hawser_method notes_methods[] = {
 		.reply = &note__descriptor,
 		.serve = notes_talk_serve,
 		.deliver = notes_talk_deliver,
+		.service = &notes_descriptor,
 	},
 	[METHOD_NOTES_LAST] = {
 		.id = 0xaff5091f,
@@ -91,6 +93,7 @@ static const struct hawser_method notes_methods[] = {
 		.reply = &note__descriptor,
 		.serve = notes_last_serve,
 		.deliver = notes_last_deliver,
+		.service = &notes_descriptor,
 	},
 };
 

@@ -91,6 +91,7 @@ static const struct hawser_method methods[] = {
 		.reply = &demo__hello_reply__descriptor,
 		.serve = hello_serve,
 		.deliver = hello_deliver,
+		.service = &demo_greeter_descriptor,
 	},
 	[METHOD_COUNT] = {
 		.id = 0xa68c66fe,
@@ -100,6 +101,7 @@ static const struct hawser_method methods[] = {
 		.reply = &demo__count_reply__descriptor,
 		.serve = count_serve,
 		.deliver = count_deliver,
+		.service = &demo_greeter_descriptor,
 	},
 	[METHOD_UPLOAD] = {
 		.id = 0xb87ca0ca,
@@ -109,6 +111,7 @@ static const struct hawser_method methods[] = {
 		.reply = &demo__summary__descriptor,
 		.serve = upload_serve,
 		.deliver = upload_deliver,
+		.service = &demo_greeter_descriptor,
 	},
 	[METHOD_CHAT] = {
 		.id = 0xf60c0cd9,
@@ -118,6 +121,7 @@ static const struct hawser_method methods[] = {
 		.reply = &demo__chat_message__descriptor,
 		.serve = chat_serve,
 		.deliver = chat_deliver,
+		.service = &demo_greeter_descriptor,
 	},
 };
 

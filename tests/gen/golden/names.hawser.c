@@ -232,6 +232,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__inner__most__descriptor,
 		.serve = httpapi_get_url_serve,
 		.deliver = httpapi_get_url_deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_GET__URL] = {
 		.id = 0x26dfc9c3,
@@ -241,6 +242,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__base_taken__descriptor,
 		.serve = httpapi_get__url_serve,
 		.deliver = httpapi_get__url_deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_GET_URL_] = {
 		.id = 0x6df59112,
@@ -250,6 +252,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &c_side__thing__part__descriptor,
 		.serve = httpapi_get_url__serve,
 		.deliver = httpapi_get_url__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_REGISTER_] = {
 		.id = 0xe71a06ba,
@@ -259,6 +262,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_register__serve,
 		.deliver = httpapi_register__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_DESCRIPTOR_] = {
 		.id = 0x3bb38d46,
@@ -268,6 +272,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_descriptor__serve,
 		.deliver = httpapi_descriptor__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_SERVICE_] = {
 		.id = 0x78764ada,
@@ -277,6 +282,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_service__serve,
 		.deliver = httpapi_service__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_FOO] = {
 		.id = 0xd2a52931,
@@ -286,6 +292,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_foo_serve,
 		.deliver = httpapi_foo_deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_FOO_ASYNC_] = {
 		.id = 0xf8030f0b,
@@ -295,6 +302,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_foo_async__serve,
 		.deliver = httpapi_foo_async__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_FOO_REPLY_] = {
 		.id = 0xea7eebdb,
@@ -304,6 +312,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_foo_reply__serve,
 		.deliver = httpapi_foo_reply__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_FOO_RECV_] = {
 		.id = 0xce226af9,
@@ -313,6 +322,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_foo_recv__serve,
 		.deliver = httpapi_foo_recv__deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 	[METHOD_HTTPAPI_FOO_SEND] = {
 		.id = 0x965d1423,
@@ -322,6 +332,7 @@ static const struct hawser_method httpapi_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = httpapi_foo_send_serve,
 		.deliver = httpapi_foo_send_deliver,
+		.service = &deep_in_ner__pkg_httpapi_descriptor,
 	},
 };
 
@@ -869,6 +880,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_delete_serve,
 		.deliver = words_delete_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_NEW] = {
 		.id = 0xfd12678a,
@@ -878,6 +890,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_new_serve,
 		.deliver = words_new_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_CLASS] = {
 		.id = 0x096fc974,
@@ -887,6 +900,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_class_serve,
 		.deliver = words_class_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_INT] = {
 		.id = 0x360d9ef5,
@@ -896,6 +910,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_int_serve,
 		.deliver = words_int_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_ERRNO] = {
 		.id = 0xffd4e270,
@@ -905,6 +920,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_errno_serve,
 		.deliver = words_errno_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_UNIX] = {
 		.id = 0x8f960d3e,
@@ -914,6 +930,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_unix_serve,
 		.deliver = words_unix_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_NULL] = {
 		.id = 0xb8d8c8a9,
@@ -923,6 +940,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_null_serve,
 		.deliver = words_null_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 	[METHOD_WORDS_EOF] = {
 		.id = 0xe658a15e,
@@ -932,6 +950,7 @@ static const struct hawser_method words_methods[] = {
 		.reply = &deep__in_ner__pkg__httpserver2_go__descriptor,
 		.serve = words_eof_serve,
 		.deliver = words_eof_deliver,
+		.service = &deep_in_ner__pkg_words_descriptor,
 	},
 };
 

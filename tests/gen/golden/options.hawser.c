@@ -94,6 +94,7 @@ static const struct hawser_method store_methods[] = {
 		.reply = &vault__value__descriptor,
 		.serve = store_get_serve,
 		.deliver = store_get_deliver,
+		.service = &vault_store_descriptor,
 	},
 	[METHOD_STORE_PUT] = {
 		.id = 0xed8f918a,
@@ -105,6 +106,7 @@ static const struct hawser_method store_methods[] = {
 		.reply = &google__protobuf__empty__descriptor,
 		.serve = store_put_serve,
 		.deliver = store_put_deliver,
+		.service = &vault_store_descriptor,
 	},
 	[METHOD_STORE_REMOVE] = {
 		.id = 0x1234abcd,
@@ -115,6 +117,7 @@ static const struct hawser_method store_methods[] = {
 		.reply = &google__protobuf__empty__descriptor,
 		.serve = store_remove_serve,
 		.deliver = store_remove_deliver,
+		.service = &vault_store_descriptor,
 	},
 	[METHOD_STORE_DROP] = {
 		.id = 0x4a8c3630,
@@ -124,6 +127,7 @@ static const struct hawser_method store_methods[] = {
 		.reply = &google__protobuf__empty__descriptor,
 		.serve = store_drop_serve,
 		.deliver = store_drop_deliver,
+		.service = &vault_store_descriptor,
 	},
 };
 
@@ -296,6 +300,7 @@ static const struct hawser_method door_methods[] = {
 		.reply = &google__protobuf__empty__descriptor,
 		.serve = door_open_serve,
 		.deliver = door_open_deliver,
+		.service = &vault_door_descriptor,
 	},
 };
 
