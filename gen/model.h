@@ -109,7 +109,7 @@ struct generator {
 	struct file *files; /**< as in request->proto_file */
 	size_t n_files;
 	struct table messages_by_name; /**< ".demo.HelloReply" */
-	bool has_options;	       /**< hawser/options.proto is among the files */
+	bool has_options;              /**< hawser/options.proto is among the files */
 
 	struct text errors;
 	size_t n_errors;

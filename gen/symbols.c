@@ -24,8 +24,8 @@ struct claim {
 
 /* The words that follow "hawser_" in the runtime's own names. */
 static const char *const runtime_words[] = {
-	"any",	   "call",   "cancel",	"client",   "context", "deliver", "detail",
-	"details", "error",  "log",	"metadata", "method",  "outcome", "secret",
+	"any",     "call",   "cancel",  "client",   "context", "deliver", "detail",
+	"details", "error",  "log",     "metadata", "method",  "outcome", "secret",
 	"serve",   "server", "service", "status",   "trace",   "version",
 };
 

@@ -17,7 +17,7 @@ enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
 struct wire_field {
 	uint64_t number;
 	unsigned type;
-	uint64_t value;		  /**< of a varint */
+	uint64_t value;           /**< of a varint */
 	struct wire_bytes string; /**< of WIRE_LENGTH */
 };
 

@@ -34,7 +34,7 @@ struct hawser_metadata {
 struct hawser_detail {
 	const char *type;    /**< full name of the message, "demo.Quota" */
 	const uint8_t *data; /**< packed */
-	size_t length;	     /**< bytes of data */
+	size_t length;       /**< bytes of data */
 };
 
 /** timeout_ms of a call that may take for ever. */

@@ -82,13 +82,13 @@ struct hawser_server_options {
 struct hawser_server_stats {
 	/** sizeof(struct hawser_server_stats); set by the caller. */
 	size_t size;
-	uint64_t connections;	       /**< open now */
+	uint64_t connections;          /**< open now */
 	uint64_t connections_accepted; /**< since the start */
 	uint64_t connections_refused;  /**< over max_connections, or not opened properly */
 	uint64_t calls_in_flight;      /**< now */
-	uint64_t calls;		       /**< requests taken, since the start */
-	uint64_t calls_failed;	       /**< ended with another status than HAWSER_OK */
-	uint64_t calls_refused;	       /**< of those, the ones that no handler saw */
+	uint64_t calls;                /**< requests taken, since the start */
+	uint64_t calls_failed;         /**< ended with another status than HAWSER_OK */
+	uint64_t calls_refused;        /**< of those, the ones that no handler saw */
 	uint64_t protocol_errors;      /**< connections closed for what they sent */
 };
 

@@ -17,9 +17,9 @@ enum {
 struct hawser__address {
 	enum hawser__address_kind kind;
 	char text[HAWSER__ADDRESS_MAX]; /* as it was given */
-	char host[HAWSER__HOST_MAX];	/* tcp; without brackets; "" for * */
-	char port[6];			/* tcp; digits */
-	char path[108];			/* unix; fits sockaddr_un */
+	char host[HAWSER__HOST_MAX];    /* tcp; without brackets; "" for * */
+	char port[6];                   /* tcp; digits */
+	char path[108];                 /* unix; fits sockaddr_un */
 };
 
 /** Parses an address. Returns 0 or -EINVAL with a text that shows the right form. */

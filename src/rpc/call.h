@@ -55,9 +55,9 @@ struct hawser__carrier {
 
 struct hawser_call {
 	const struct hawser_method *method;
-	struct hawser__carrier *carrier;	/* NULL: gone, or the call has ended there */
-	uint64_t id;				/* on the carrier */
-	uint64_t deadline_ms;			/* CLOCK_MONOTONIC; UINT64_MAX: none */
+	struct hawser__carrier *carrier;        /* NULL: gone, or the call has ended there */
+	uint64_t id;                            /* on the carrier */
+	uint64_t deadline_ms;                   /* CLOCK_MONOTONIC; UINT64_MAX: none */
 	const struct hawser_metadata *metadata; /* that came */
 	size_t n_metadata;
 	bool is_outgoing;

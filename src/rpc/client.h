@@ -24,21 +24,21 @@ struct hawser_client {
 	uint8_t *credentials;
 	unsigned fork_generation;
 	struct hawser__loop *loop; /* shared by all clients of a base; a blocking client's own */
-	struct hawser__connection *connection;	   /* NULL: none */
+	struct hawser__connection *connection;     /* NULL: none */
 	unsigned heartbeat_ms, silence_timeout_ms; /* as agreed with the server */
-	uint64_t pinged_ms;			   /* the last heartbeat */
+	uint64_t pinged_ms;                        /* the last heartbeat */
 	char server_name[HAWSER__SERVER_NAME_MAX];
 
 	/* ---- on an event_base ---- */
 	struct hawser__deferred attempt; /* to connect */
 	struct hawser__resolve *resolve;
 	struct addrinfo *candidates, *candidate; /* all, and the next to try */
-	int connecting_fd;			 /* -1: none */
+	int connecting_fd;                       /* -1: none */
 	struct event connecting_event;
 	struct hawser_error failure;  /* of the last candidate */
 	struct hawser__arena replies; /* holds a reply while its callback runs */
 	unsigned in_callback;
-	bool is_doomed;		   /* freed inside a callback */
+	bool is_doomed;            /* freed inside a callback */
 	struct hawser__list calls; /* every call that its owner has not freed */
 	struct hawser__list spare_calls;
 	unsigned n_spare_calls;
@@ -47,14 +47,14 @@ struct hawser_client {
 	pthread_mutex_t lock;
 	pthread_cond_t opened; /* an attempt to connect has ended */
 	bool is_connecting;
-	unsigned attempts;		/* that have ended */
-	bool was_cut_short;		/* the last one, by its own call's end */
+	unsigned attempts;              /* that have ended */
+	bool was_cut_short;             /* the last one, by its own call's end */
 	struct hawser_error last_error; /* of the last one */
 	enum hawser__reader reader;
-	bool is_receiving;		 /* the reader is in a system call, without the lock */
+	bool is_receiving;               /* the reader is in a system call, without the lock */
 	struct hawser__connection *dead; /* lost meanwhile: the reader frees it */
-	struct hawser__list waiters;	 /* threads that wait and do not receive */
-	struct hawser__list pings;	 /* that wait for a pong */
+	struct hawser__list waiters;     /* threads that wait and do not receive */
+	struct hawser__list pings;       /* that wait for a pong */
 	struct hawser__shutdown_wait *shutdown_wait;
 	uint64_t next_ping;
 	pthread_t keeper;

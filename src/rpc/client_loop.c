@@ -27,9 +27,9 @@ struct async_call {
 	struct hawser_client *client; /* NULL: freed */
 	hawser_any_fn *callback;      /* NULL: has run, or is not wanted any more */
 	void *data;
-	struct hawser__alarm alarm;	 /* the deadline */
+	struct hawser__alarm alarm;      /* the deadline */
 	struct hawser__deferred refused; /* tells of a failure to start, not before open returned */
-	struct hawser__list link;	 /* the client's */
+	struct hawser__list link;        /* the client's */
 	bool has_ended, in_callback, is_freed;
 	struct hawser__outgoing outgoing; /* last, because its end is cold */
 };

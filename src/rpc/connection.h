@@ -57,31 +57,31 @@ struct hawser__connection {
 	bool is_watched;     /* the event is added … */
 	bool is_reading;     /* … also for what comes */
 	bool wants_write;    /* the socket was full: the event waits for room, too */
-	bool is_paused;	     /* too much unsent: nothing is received until it is */
+	bool is_paused;      /* too much unsent: nothing is received until it is */
 	bool is_closing;     /* close was sent: what comes is dropped until the peer closes */
 	bool is_draining;    /* close(draining) was sent or came: ends with the last call */
-	bool is_busy;	     /* in the middle of received frames: lost has to wait */
-	bool is_lost;	     /* lost is due, or has been */
+	bool is_busy;        /* in the middle of received frames: lost has to wait */
+	bool is_lost;        /* lost is due, or has been */
 	bool has_opened;     /* calls of ours could go out */
 	uint32_t n_incoming; /* calls in flight, by direction */
 	uint32_t n_outgoing;
 	uint8_t *in; /* the beginning of a frame */
 	size_t in_length, in_capacity;
-	uint64_t skip;		 /* bytes of an oversized frame still to drop */
-	size_t held;		 /* bytes of out that may go before opened; SIZE_MAX: all */
-	size_t max_unsent;	 /* above this nothing more is received */
+	uint64_t skip;           /* bytes of an oversized frame still to drop */
+	size_t held;             /* bytes of out that may go before opened; SIZE_MAX: all */
+	size_t max_unsent;       /* above this nothing more is received */
 	size_t max_peer_message; /* the largest payload that the peer takes */
 	struct hawser__call_table calls;
-	struct hawser__map announced;		 /* methods of ours, by address */
+	struct hawser__map announced;            /* methods of ours, by address */
 	const struct hawser_method *last_method; /* announced; a shortcut past the map */
 	struct hawser__map refused; /* methods that the peer has wrong; see agreement.h */
 	struct hawser__list incoming;
 	struct hawser__list outgoing;
 	struct hawser__deferred flush;
 	struct hawser__alarm alarm;
-	uint64_t heard_ms;	  /* when bytes last came */
-	uint64_t sent_ms;	  /* when bytes last went */
-	uint64_t call_ms;	  /* when a call last came or ended */
+	uint64_t heard_ms;        /* when bytes last came */
+	uint64_t sent_ms;         /* when bytes last went */
+	uint64_t call_ms;         /* when a call last came or ended */
 	struct hawser_error *why; /* lost for this reason; NULL: not lost, or no memory to say */
 	struct event event;
 	struct hawser__list link; /* the owner's */

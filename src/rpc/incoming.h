@@ -42,8 +42,8 @@ struct hawser__incoming {
 	struct hawser__serving *serving;
 	const struct hawser__entry *entry;
 	struct hawser__connection *connection; /* NULL: gone */
-	struct hawser__list link;	       /* the connection's calls; or the free slots */
-	struct hawser__alarm alarm;	       /* the deadline */
+	struct hawser__list link;              /* the connection's calls; or the free slots */
+	struct hawser__alarm alarm;            /* the deadline */
 	struct hawser__arena arena;
 	ProtobufCMessage *request;
 	struct hawser__extras *extras; /* metadata and details to go; NULL: none */

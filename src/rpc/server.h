@@ -54,7 +54,7 @@ struct hawser_server {
 	unsigned n_workers, next_worker;
 	struct hawser__listener *listeners, **listeners_end;
 	enum hawser__server_phase phase; /* the first worker's thread */
-	atomic_uint busy_workers;	 /* that still have connections to drain */
+	atomic_uint busy_workers;        /* that still have connections to drain */
 	bool is_in_run;
 	int stop_fd; /* hawser_server_stop() writes here */
 	struct event stop_event;

@@ -17,11 +17,11 @@
 struct hawser__arena_block;
 
 struct hawser__arena {
-	uint8_t *at, *end;		     /* the free part of the current block */
+	uint8_t *at, *end;                   /* the free part of the current block */
 	struct hawser__arena_block *current; /* newest first; the last one stays */
-	size_t used;			     /* bytes handed out since the reset */
-	size_t limit;			     /* most bytes between two resets */
-	bool exhausted;			     /* an allocation was refused for the limit */
+	size_t used;                         /* bytes handed out since the reset */
+	size_t limit;                        /* most bytes between two resets */
+	bool exhausted;                      /* an allocation was refused for the limit */
 };
 
 enum { HAWSER__ARENA_FIRST_BLOCK = 2048 };

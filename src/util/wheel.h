@@ -27,8 +27,8 @@ struct hawser__wheel {
 	struct hawser__list slots[HAWSER__WHEEL_SLOTS];
 	uint64_t occupied[HAWSER__WHEEL_SLOTS / 64]; /* a bit per slot: whether it has timers */
 	struct hawser__list due; /* taken out of their slots, not yet returned by due() */
-	uint64_t now_tick;	 /* every slot before this tick has been served */
-	size_t count;		 /* timers that are set */
+	uint64_t now_tick;       /* every slot before this tick has been served */
+	size_t count;            /* timers that are set */
 };
 
 void hawser__wheel_init(struct hawser__wheel *wheel, uint64_t now_ms);

@@ -17,7 +17,7 @@ const char *hawser__frame_kind_name(enum hawser__frame_kind kind)
 {
 	static const char *const names[HAWSER__FRAME_KINDS] = {
 		"ignored",  "open", "opened",  "rejected", "ping",   "pong",   "close",
-		"shutdown", "call", "message", "end",	   "cancel", "window",
+		"shutdown", "call", "message", "end",      "cancel", "window",
 	};
 
 	return (unsigned)kind < HAWSER__FRAME_KINDS ? names[kind] : "unknown";

@@ -27,12 +27,12 @@ void hawser__session_deinit(struct hawser__session *session)
 const char *hawser__reason_name(unsigned reason)
 {
 	static const char *const names[] = {
-		"unspecified",	"done",
-		"draining",	"idle",
-		"silent",	"protocol error",
-		"version",	"too many connections",
+		"unspecified",  "done",
+		"draining",     "idle",
+		"silent",       "protocol error",
+		"version",      "too many connections",
 		"open timeout", "unauthenticated",
-		"too large",	"internal",
+		"too large",    "internal",
 	};
 
 	return reason < sizeof names / sizeof *names ? names[reason] : "unknown";

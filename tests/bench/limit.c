@@ -56,7 +56,7 @@ struct connection {
 struct loop {
 	struct bench *bench;
 	int epoll_fd, listener; /* no listener: the client */
-	unsigned busy;		/* connections of the client with calls in flight */
+	unsigned busy;          /* connections of the client with calls in flight */
 	uint64_t next_id;
 	struct buffer outbox;
 	uint8_t inbox[INBOX];

@@ -47,7 +47,7 @@ struct bench {
 	bool is_server;
 	const char *workload, *mode, *peer;
 	const char *transport; /* "tcp" or "unix" */
-	int port;	       /* of tcp */
+	int port;              /* of tcp */
 	const char *path;      /* of unix */
 	pid_t server_pid;      /* 0: unknown */
 	double secs, warm;

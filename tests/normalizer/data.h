@@ -8,8 +8,8 @@
 
 struct data {
 	char dir[64];
-	char json[80], json_file[96];	  /**< dir/json/iso_1.json */
-	char locale[80], language[96];	  /**< dir/locale/de */
+	char json[80], json_file[96];     /**< dir/json/iso_1.json */
+	char locale[80], language[96];    /**< dir/locale/de */
 	char messages[112], catalog[128]; /**< dir/locale/de/LC_MESSAGES/iso_1.mo */
 };
 

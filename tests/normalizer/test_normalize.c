@@ -61,8 +61,8 @@ END_TEST
 START_TEST(white_space_of_every_kind_is_trimmed)
 {
 	/* The property White_Space of Unicode's PropList.txt, less what NFC replaces. */
-	static const int32_t white[] = {0x09,	0x0a,	0x0b,	0x0c,	0x0d,	0x20,	0x85,
-					0xa0,	0x1680, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
+	static const int32_t white[] = {0x09,   0x0a,   0x0b,   0x0c,   0x0d,   0x20,   0x85,
+					0xa0,   0x1680, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
 					0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029, 0x202f,
 					0x205f, 0x3000, 0x2000, 0x2001};
 	/* Zero-width space and joiner, the Mongolian vowel separator, the word joiner. */
@@ -143,12 +143,12 @@ START_TEST(the_first_wrong_byte_is_named)
 		size_t offset;
 	} wrong[] = {
 		{"\xff", 0},
-		{"ab\x80", 2},		    /* a continuation of nothing */
-		{"\u00E9\xc3", 2},	    /* cut off */
-		{"\u00E9\xe2\x82", 2},	    /* cut off later */
-		{"a\xc0\xaf", 1},	    /* too long a form of '/' */
-		{"a\xe0\x80\xaf", 1},	    /* and of three bytes */
-		{"ab\xed\xa0\x80", 2},	    /* a surrogate */
+		{"ab\x80", 2},              /* a continuation of nothing */
+		{"\u00E9\xc3", 2},          /* cut off */
+		{"\u00E9\xe2\x82", 2},      /* cut off later */
+		{"a\xc0\xaf", 1},           /* too long a form of '/' */
+		{"a\xe0\x80\xaf", 1},       /* and of three bytes */
+		{"ab\xed\xa0\x80", 2},      /* a surrogate */
 		{"abc\xf4\x90\x80\x80", 3}, /* beyond U+10FFFF */
 		{"abcd\xf8\x88\x80\x80\x80", 4},
 		{"\xf0\x9f\x98\x80\xfe", 4},
@@ -190,9 +190,9 @@ END_TEST
 static int32_t random_code_point(void)
 {
 	static const int32_t chosen[] = {
-		' ',	0xa0,	0x2001, '\t',	'a',	'I',	 0x130,	 0xdf,	 0x1e9e, 0x3b1,
-		0x1fb3, 0x3c2,	0x345,	0x37a,	0xb4,	0x301,	 0x323,	 0x327,	 0x307,	 0x587,
-		0x1100, 0x1161, 0x11a8, 0xac00, 0x9df,	0x9bc,	 0x958,	 0xfb01, 0xfb2c, 0x5bc,
+		' ',    0xa0,   0x2001, '\t',   'a',    'I',     0x130,  0xdf,   0x1e9e, 0x3b1,
+		0x1fb3, 0x3c2,  0x345,  0x37a,  0xb4,   0x301,   0x323,  0x327,  0x307,  0x587,
+		0x1100, 0x1161, 0x11a8, 0xac00, 0x9df,  0x9bc,   0x958,  0xfb01, 0xfb2c, 0x5bc,
 		0x2121, 0x212b, 0xf900, 0x1f71, 0xfdfa, 0x1d15e, 0xab70, 0x13a0,
 	};
 

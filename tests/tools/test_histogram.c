@@ -39,7 +39,7 @@ END_TEST
 
 START_TEST(single_value_is_every_percentile)
 {
-	const uint64_t values[] = {0,	      1, 127, 128, 129, 255, 256, 1000003, UINT64_MAX - 1,
+	const uint64_t values[] = {0,         1, 127, 128, 129, 255, 256, 1000003, UINT64_MAX - 1,
 				   UINT64_MAX};
 
 	for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {

@@ -6,7 +6,7 @@
 static const char *nearest(const char *typed)
 {
 	static const char *const names[] = {"connections", "depth", "duration", "max-connections",
-					    "rate",	   "size",  "quiet"};
+					    "rate",        "size",  "quiet"};
 	struct suggestion suggestion = SUGGESTION_INIT;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -379,7 +379,7 @@ static bool is_utf8(const char *string)
 	const unsigned char *at = (const unsigned char *)string;
 
 	while (*at) {
-		int more = *at < 0x80	 ? 0
+		int more = *at < 0x80    ? 0
 			   : *at >= 0xf0 ? 3
 			   : *at >= 0xe0 ? 2
 			   : *at >= 0xc2 ? 1

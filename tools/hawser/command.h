@@ -14,7 +14,7 @@
 enum {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1, /* the server, the network or the system */
-	EXIT_USAGE = 2,	 /* the command line */
+	EXIT_USAGE = 2,  /* the command line */
 };
 
 struct command {

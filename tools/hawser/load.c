@@ -413,8 +413,8 @@ no_memory:
 
 static void release(struct load *load)
 {
-	struct event *events[] = {load->ticker, load->due,	 load->rest,
-				  load->end,	load->interrupt, load->terminate};
+	struct event *events[] = {load->ticker, load->due,       load->rest,
+				  load->end,    load->interrupt, load->terminate};
 	size_t n_slots = (size_t)load->options->connections * load->options->depth;
 
 	/* The calls first: their callbacks do not run any more. */

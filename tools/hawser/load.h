@@ -14,8 +14,8 @@ enum { LOAD_STATUSES = HAWSER_UNAUTHENTICATED + 1 };
 
 /** What happened so far, each second. */
 struct load_progress {
-	unsigned opened;	    /* connections that are ready */
-	double elapsed_s;	    /* since all of them are; 0 before */
+	unsigned opened;            /* connections that are ready */
+	double elapsed_s;           /* since all of them are; 0 before */
 	double calls_per_s, p99_ns; /* of the last second */
 	uint64_t failed;
 };
@@ -39,8 +39,8 @@ struct load_failures {
 };
 
 struct load_result {
-	double elapsed_s;	/* the time in which calls were started */
-	uint64_t calls;		/* that succeeded */
+	double elapsed_s;       /* the time in which calls were started */
+	uint64_t calls;         /* that succeeded */
 	uint64_t calls_in_time; /* of those, before elapsed_s was over */
 	uint64_t failed;
 	struct load_failures failures[LOAD_STATUSES]; /* by status */

@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 enum option_kind {
-	OPTION_FLAG,	/* bool, takes no value */
-	OPTION_TEXT,	/* const char * */
-	OPTION_COUNT,	/* uint64_t from min to max */
-	OPTION_BYTES,	/* the same; 64K and 16M are understood */
+	OPTION_FLAG,    /* bool, takes no value */
+	OPTION_TEXT,    /* const char * */
+	OPTION_COUNT,   /* uint64_t from min to max */
+	OPTION_BYTES,   /* the same; 64K and 16M are understood */
 	OPTION_DECIMAL, /* double from min to max, without 0 */
 };
 

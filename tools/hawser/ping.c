@@ -36,7 +36,7 @@ struct pinger {
 	const char *address;
 	const struct settings *settings;
 	pthread_mutex_t lock; /* over all that follows, and over stdout */
-	bool over;	      /* the figures are printed */
+	bool over;            /* the figures are printed */
 	uint64_t sent, answered;
 	uint64_t min_us, max_us, sum_us;
 };

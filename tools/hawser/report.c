@@ -85,7 +85,7 @@ void report_table(const struct load_options *options, const struct load_result *
 		report_duration(text, sizeof text,
 				(double)histogram_percentile(latency, percentiles[i].percent));
 		row(percentiles[i].label, text,
-		    i > 0		? NULL
+		    i > 0               ? NULL
 		    : options->rate > 0 ? "from when the call was due"
 					: "from when the call was sent");
 	}

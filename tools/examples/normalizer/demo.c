@@ -124,9 +124,9 @@ static void print_sources(const struct names *names)
 	static const struct {
 		const char *title_prefix, *what;
 	} kinds[] = {
-		{"iso_3166-1", "countries"},	    {"iso_3166-2", "subdivisions"},
+		{"iso_3166-1", "countries"},        {"iso_3166-2", "subdivisions"},
 		{"iso_3166-3", "former countries"}, {"iso_639-", "languages"},
-		{"iso_15924", "scripts"},	    {"iso_4217", "currencies"},
+		{"iso_15924", "scripts"},           {"iso_4217", "currencies"},
 	};
 	size_t n_translations = names->n - names->n_json;
 	const char *separator = ":";

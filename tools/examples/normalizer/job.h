@@ -26,7 +26,7 @@ static const struct normalize_options job_options = {
 
 /** One worker's part of the board. */
 struct tally {
-	_Atomic uint64_t calls;	   /**< answered, right or wrong */
+	_Atomic uint64_t calls;    /**< answered, right or wrong */
 	_Atomic uint64_t changed;  /**< the reply differs from the name */
 	_Atomic uint64_t failures; /**< of the calls: no reply, or not the right one */
 	char first_failure[512];

@@ -11,7 +11,7 @@
 
 /** One name; the text is the list's, the language points into `languages`. */
 struct name {
-	char *text;	      /**< UTF-8 */
+	char *text;           /**< UTF-8 */
 	const char *language; /**< "de", "zh_TW"; NULL: the JSON file's own */
 };
 

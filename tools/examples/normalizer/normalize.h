@@ -11,7 +11,7 @@ enum normal_form { NORMAL_NFC, NORMAL_NFD, NORMAL_NFKC, NORMAL_NFKD };
 
 struct normalize_options {
 	enum normal_form form;
-	bool trim;	/**< remove white space from both ends */
+	bool trim;      /**< remove white space from both ends */
 	bool case_fold; /**< full case folding */
 };
 
