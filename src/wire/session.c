@@ -116,7 +116,8 @@ static int malformed(struct hawser__problem *problem, const uint8_t *data, const
 	static const char *const http[] = {"HTTP", "GET ", "POST", "PUT ", "HEAD",
 					   "DELE", "OPTI", "CONN", "PATC", "PRI "};
 
-	if (data[0] == 0x16)
+	/* A hello, or the alert that answers ours. */
+	if (data[0] == 0x16 || (data[0] == 0x15 && data[1] == 3))
 		why = "this looks like TLS, which is not spoken here";
 	else if (memcmp(data, "SSH-", 4) == 0)
 		why = "this looks like SSH, which is not spoken here";
@@ -180,6 +181,8 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 		return r < 0 ? r : (ptrdiff_t)(HAWSER__FRAME_PREFIX + size);
 	}
 
+	if (size >> 16 == 0x1503)
+		return malformed(problem, data - HAWSER__FRAME_PREFIX, "it is too long");
 	/* Too long to take, but not to answer: its head tells which call it is about. */
 	if (length && data[0] < (HAWSER__FRAME_CALL << 3))
 		return too_large(problem, size, session->max_frame); /* of a kind without payload */
@@ -221,11 +224,11 @@ int hawser__session_put(struct hawser__session *session, enum hawser__frame_kind
 int hawser__session_put_close(struct hawser__session *session,
 			      const struct hawser__problem *problem)
 {
-	bool open = session->state == HAWSER__SESSION_OPEN;
+	bool is_new = session->state == HAWSER__SESSION_NEW;
 
-	if (problem->reason != HAWSER__REASON__REASON_DRAINING)
+	if (is_new || problem->reason != HAWSER__REASON__REASON_DRAINING)
 		session->state = HAWSER__SESSION_OVER;
-	if (!open && session->is_server) {
+	if (is_new && session->is_server) {
 		Hawser__Rejected rejected = HAWSER__REJECTED__INIT;
 
 		rejected.reason = problem->reason;

@@ -49,8 +49,8 @@ void hawser__session_deinit(struct hawser__session *session);
 
 /**
  * The next frame of `length` bytes. Returns how many bytes it took, prefix
- * included; 0 when it is not complete yet, and then *need is the whole length if that
- * is known, else 0; or
+ * included; 0 when it is not complete yet, and then *need is how much there must be of
+ * it before anything can be said, if that is known, else 0; or
  *   -EBADMSG  the peer broke the protocol, *problem tells how: send close, stop;
  *   -EMSGSIZE the frame is above max_frame; `frame` is valid but for its payload, and
  *             the next *need bytes (this frame) are to be skipped.

@@ -60,9 +60,9 @@ END_TEST
 START_TEST(reserved_words_are_known)
 {
 	static const char *const words[] = {
-		"alignas", "and",   "asm",    "class",	  "delete",   "errno", "int",
+		"alignas", "and",   "asm",    "class",    "delete",   "errno", "int",
 		"linux",   "new",   "not_eq", "operator", "register", "this",  "typeof",
-		"unix",	   "while", "xor_eq", "assert",	  "va_start", "bool",  "nullptr",
+		"unix",    "while", "xor_eq", "assert",   "va_start", "bool",  "nullptr",
 	};
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

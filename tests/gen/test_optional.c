@@ -11,13 +11,13 @@
 START_TEST(a_set_zero_travels)
 {
 	static const uint8_t expected[] = {
-		0x08, 0x00,			 /* number */
-		0x12, 0x00,			 /* text */
-		0x1a, 0x00,			 /* data */
-		0x20, 0x00,			 /* flag */
-		0x2a, 0x00,			 /* thing */
+		0x08, 0x00,                      /* number */
+		0x12, 0x00,                      /* text */
+		0x1a, 0x00,                      /* data */
+		0x20, 0x00,                      /* flag */
+		0x2a, 0x00,                      /* thing */
 		0x31, 0,    0, 0, 0, 0, 0, 0, 0, /* real */
-		0x40, 0x05,			 /* code */
+		0x40, 0x05,                      /* code */
 	};
 	Presence__Thing thing = PRESENCE__THING__INIT;
 	Presence__Maybe maybe = PRESENCE__MAYBE__INIT;

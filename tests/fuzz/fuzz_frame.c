@@ -1,0 +1,107 @@
+/* Any bytes as a frame: both readers agree, stay within, and mean what protobuf-c means. */
+
+#include "fuzz.h"
+#include "wire/frame.h"
+#include "wire/wire.pb-c.h"
+#include <errno.h>
+#include <string.h>
+
+static bool is_equal(const struct hawser__frame *a, const struct hawser__frame *b)
+{
+	return a->kind == b->kind && a->body == b->body && a->body_length == b->body_length &&
+	       a->payload == b->payload && a->payload_length == b->payload_length &&
+	       a->id == b->id && a->method == b->method && a->timeout_ms == b->timeout_ms &&
+	       a->status == b->status && a->outcome == b->outcome && a->last == b->last &&
+	       a->more == b->more;
+}
+
+static void check_piece(const uint8_t *piece, size_t length, const uint8_t *data, size_t size)
+{
+	require(piece || !length);
+	require(!piece ||
+		(piece >= data && piece <= data + size && length <= size - (size_t)(piece - data)));
+}
+
+static void check_protobuf_c(const struct hawser__frame *frame, const uint8_t *data, size_t size)
+{
+	Hawser__Frame *second = hawser__frame__unpack(NULL, size, data);
+
+	/* It is stricter on wire types, and with memory. */
+	if (!second)
+		return;
+	require((unsigned)second->kind_case == (unsigned)frame->kind);
+	require(second->payload.len == frame->payload_length);
+	require(!frame->payload_length ||
+		!memcmp(second->payload.data, frame->payload, frame->payload_length));
+	if (frame->kind == HAWSER__FRAME_CALL) {
+		require(second->call->id == frame->id);
+		require(second->call->method == frame->method);
+		require(second->call->timeout_ms == frame->timeout_ms);
+		require(frame->more || (!second->call->n_metadata && !second->call->announce));
+	} else if (frame->kind == HAWSER__FRAME_END) {
+		require(second->end->id == frame->id);
+		require(second->end->status == frame->status);
+		require((uint32_t)second->end->outcome == frame->outcome);
+		require(frame->more || (!second->end->n_details && !second->end->n_metadata));
+	} else if (frame->kind == HAWSER__FRAME_PING) {
+		require(second->ping->number == frame->id);
+	}
+	hawser__frame__free_unpacked(second, NULL);
+}
+
+/* Written again, a frame without rare fields reads the same. */
+static void check_writing(const struct hawser__frame *frame)
+{
+	struct hawser__pool pool = {0};
+	struct hawser__buffer out;
+	struct hawser__frame again;
+	struct iovec piece;
+	const char *why;
+	uint8_t *room;
+
+	hawser__buffer_init(&out, &pool);
+	room = frame->kind == HAWSER__FRAME_CALL
+		       ? hawser__frame_put_call(&out, frame->id, frame->method, frame->timeout_ms,
+						NULL, 0, frame->payload_length)
+		       : hawser__frame_put_end(&out, frame->id, frame->status, frame->outcome, NULL,
+					       0, frame->payload_length);
+	require(room);
+	if (frame->payload_length)
+		memcpy(room, frame->payload, frame->payload_length);
+	require(hawser__buffer_peek(&out, &piece, 1) == 1);
+	require(hawser__frame_length(piece.iov_base) == piece.iov_len - HAWSER__FRAME_PREFIX);
+	require(hawser__frame_decode(&again, (uint8_t *)piece.iov_base + HAWSER__FRAME_PREFIX,
+				     piece.iov_len - HAWSER__FRAME_PREFIX, &why) == 0);
+	require(again.kind == frame->kind && again.id == frame->id && !again.more);
+	require(again.method == frame->method && again.timeout_ms == frame->timeout_ms);
+	require(again.status == frame->status && again.outcome == frame->outcome);
+	require(again.payload_length == frame->payload_length);
+	require(!again.payload_length ||
+		!memcmp(again.payload, frame->payload, frame->payload_length));
+	hawser__buffer_deinit(&out);
+	hawser__pool_deinit(&pool);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct hawser__frame frame, full, head;
+	const char *why = NULL, *full_why = NULL;
+	int r = hawser__frame_decode(&frame, data, size, &why);
+
+	require(hawser__frame_decode_head(&full, data, size, size, &full_why) == r);
+	/* The same bytes as the head of a frame that is twice as long. */
+	if (hawser__frame_decode_head(&head, data, size, size * 2, &full_why) == 0)
+		check_piece(head.body, head.body_length, data, size);
+	if (r < 0) {
+		require(r == -EBADMSG && why && *why);
+		return 0;
+	}
+	require(is_equal(&frame, &full));
+	require((unsigned)frame.kind < HAWSER__FRAME_KINDS);
+	check_piece(frame.body, frame.body_length, data, size);
+	check_piece(frame.payload, frame.payload_length, data, size);
+	check_protobuf_c(&frame, data, size);
+	if (!frame.more && (frame.kind == HAWSER__FRAME_CALL || frame.kind == HAWSER__FRAME_END))
+		check_writing(&frame);
+	return 0;
+}
