@@ -23,8 +23,7 @@ enum {
 enum hawser__session_state {
 	HAWSER__SESSION_NEW,  /* server: no open yet; client: open not yet answered */
 	HAWSER__SESSION_OPEN, /* opened was sent or has come */
-	HAWSER__SESSION_OVER, /* close or rejected was sent or has come: nothing but ends may follow
-			       */
+	HAWSER__SESSION_OVER, /* close or rejected was sent, or rejected has come */
 };
 
 struct hawser__session {

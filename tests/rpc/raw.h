@@ -1,0 +1,46 @@
+/* Peers that speak, or break, the protocol by hand: sockets and frames packed with
+ * protobuf-c, apart from the runtime's own codec. */
+
+#ifndef HAWSER_TESTS_RPC_RAW_H
+#define HAWSER_TESTS_RPC_RAW_H
+
+#include "tester.h"
+#include "wire/wire.pb-c.h"
+
+/** A connected socket; `address` is what hawser_server_address() gave. */
+int raw_connect(const char *address);
+/** Listens; `address` gets what a client connects to. */
+int raw_listen(enum transport transport, const char *directory, char *address);
+/** The next connection. */
+int raw_accept(int listener);
+
+/** Sends everything; false: the peer has gone. */
+bool raw_send(int fd, const void *bytes, size_t length);
+bool raw_send_frame(int fd, const Hawser__Frame *frame);
+/** The next frame, the caller's to free with hawser__frame__free_unpacked(); NULL: the end. */
+Hawser__Frame *raw_receive(int fd);
+/** Receives and drops everything up to the end of the connection. */
+void raw_drain(int fd);
+
+/** The client's side of the opening. */
+void raw_open(int fd);
+/** The server's: takes open, answers opened. */
+void raw_opened(int fd);
+/** The same, asking for heartbeats. */
+void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms);
+
+/** A call of the tester's service. */
+bool raw_call(int fd, uint64_t id, enum method method, const Rpctest__Payload *request);
+bool raw_call_within(int fd, uint64_t id, enum method method, const Rpctest__Payload *request,
+		     uint64_t timeout_ms);
+/** Receives the end of call `id` and asserts its status and outcome (unless OK). */
+void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome);
+/** Sends the end of call `id` with that status and reply; NULL: none. */
+bool raw_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome,
+	     const Rpctest__Payload *reply);
+bool raw_ping(int fd, uint64_t number);
+
+/** Asserts that close or rejected comes with that reason and part of a text, and then the end. */
+void raw_expect_refusal(int fd, Hawser__Reason reason, const char *part);
+
+#endif /* HAWSER_TESTS_RPC_RAW_H */
