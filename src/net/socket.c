@@ -6,10 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -195,6 +198,29 @@ int hawser__socket_set_blocking(int fd, unsigned timeout_ms)
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) < 0)
 		return -errno;
 	return 0;
+}
+
+int hawser__socket_unread(int fd)
+{
+	int unread = 0, domain = 0;
+	socklen_t length = sizeof domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || domain != AF_UNIX ||
+	    ioctl(fd, SIOCOUTQ, &unread) < 0)
+		return 0;
+	return unread;
+}
+
+bool hawser__socket_peer_is_parallel(int fd, int unread)
+{
+	int cpu = -1;
+	socklen_t length = sizeof cpu;
+
+	/* TCP over loopback is received on the processor of whoever sends (socket(7)). What a
+	 * unix peer has not read has not grown if it reads while we send. */
+	if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &length) == 0 && cpu >= 0)
+		return cpu != sched_getcpu();
+	return hawser__socket_unread(fd) <= unread;
 }
 
 void hawser__socket_finish(int fd)

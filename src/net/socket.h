@@ -40,6 +40,15 @@ ssize_t hawser__socket_send(int fd, struct hawser__buffer *buffer, size_t limit)
  * negative errno. */
 int hawser__socket_set_blocking(int fd, unsigned timeout_ms);
 
+/** What the peer of a unix socket has not read yet, in the kernel's own measure; else 0. */
+int hawser__socket_unread(int fd);
+
+/**
+ * Whether the peer works while we do, on another processor or machine. A guess, cheap but not
+ * free, to be asked after several sends; `unread` is what there was after the first of them.
+ */
+bool hawser__socket_peer_is_parallel(int fd, int unread);
+
 /** Says that no more will be sent; what was sent still arrives. */
 void hawser__socket_finish(int fd);
 

@@ -21,6 +21,8 @@ enum {
 	/* An unfinished frame's buffer grows by this at least: a peer must send bytes
 	 * before it can make us hold memory for them. */
 	GROW_BYTES = 64 * 1024,
+	/* What an eager connection sends at once: about a segment of Ethernet. */
+	EAGER_BYTES = 1460,
 	/* How long a connection that said close waits for the peer to close, too. */
 	LINGER_MS = 1000,
 };
@@ -413,10 +415,32 @@ static bool is_full(const struct hawser__connection *connection)
 	return connection->serving && connection->session.out.length > connection->max_unsent;
 }
 
+/* A peer on another processor can work on the first frames while we deal with the rest: with
+ * 64 calls in flight on two processors that is the difference between taking turns and working side
+ * by side. On the same processor it would only cost system calls. So one batch in 256
+ * is sent piece by piece, as a try. */
+static bool begin_batch(struct hawser__connection *connection, size_t length)
+{
+	return length >= (size_t)2 * EAGER_BYTES && connection->batches++ == 0;
+}
+
+/* Whether something was sent. */
+static bool send_early(struct hawser__connection *connection)
+{
+	if (connection->session.out.length < EAGER_BYTES || connection->held != SIZE_MAX ||
+	    connection->wants_write || connection->is_lost)
+		return false;
+	send_out(connection);
+	return true;
+}
+
 static void process(struct hawser__connection *connection, uint8_t *data, size_t length)
 {
 	struct hawser__problem problem;
 	struct hawser__frame frame;
+	bool is_try = begin_batch(connection, length);
+	bool is_eager = connection->is_eager || is_try;
+	int n_sends = 0, unread = 0;
 	size_t need = 0;
 
 	while (length && !connection->is_lost && !connection->is_closing) {
@@ -441,6 +465,8 @@ static void process(struct hawser__connection *connection, uint8_t *data, size_t
 			on_frame(connection, &frame);
 			data += taken;
 			length -= (size_t)taken;
+			if (is_eager && send_early(connection) && is_try && n_sends++ == 0)
+				unread = hawser__socket_unread(connection->fd);
 		} else if (taken == -EMSGSIZE) {
 			connection->skip = need;
 			need = 0;
@@ -454,6 +480,8 @@ static void process(struct hawser__connection *connection, uint8_t *data, size_t
 	}
 	if (connection->is_lost || connection->is_closing)
 		return;
+	if (n_sends > 1)
+		connection->is_eager = hawser__socket_peer_is_parallel(connection->fd, unread);
 	if (length == 0 && !connection->in)
 		return;
 	if (keep_rest(connection, data, length, need) < 0)

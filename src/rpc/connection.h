@@ -63,6 +63,8 @@ struct hawser__connection {
 	bool is_busy;        /* in the middle of received frames: lost has to wait */
 	bool is_lost;        /* lost is due, or has been */
 	bool has_opened;     /* calls of ours could go out */
+	bool is_eager;       /* the peer works while we do: it gets its frames early */
+	uint8_t batches;     /* received; now and then one is a try whether that is so */
 	uint32_t n_incoming; /* calls in flight, by direction */
 	uint32_t n_outgoing;
 	uint8_t *in; /* the beginning of a frame */
