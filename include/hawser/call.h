@@ -6,7 +6,9 @@
  *
  * A handler must answer every call exactly once: with the generated reply, or
  * with hawser_call_fail(). It may do so before it returns or later, from any
- * thread. The request lives as long as its call. */
+ * thread. The request lives as long as its call. What a handler does to a call
+ * that it has answered already is an error code, never a crash; only after its
+ * place has served 256 more calls could the pointer stand for another one. */
 
 #ifndef HAWSER_CALL_H
 #define HAWSER_CALL_H
@@ -135,15 +137,15 @@ HAWSER_EXPORT int hawser_call_vfail(struct hawser_call *call, enum hawser_status
 
 /**
  * Adds a typed message to a failure to come: call this, then hawser_call_fail().
- * Packed before this returns. Returns 0, -EINVAL, -EALREADY, -EPIPE, -EMSGSIZE
- * (more than 16 details or 8 KiB in all) or -ENOMEM.
+ * Packed before this returns. The thread that is going to answer. Returns 0, -EINVAL, -EALREADY,
+ * -EPIPE, -EMSGSIZE (more than 16 details or 8 KiB in all) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_add_detail(struct hawser_call *call, const ProtobufCMessage *detail);
 
 /**
  * Adds a pair to the metadata that goes with the reply or failure to come.
- * Copied. Returns 0, -EINVAL (bad key), -EALREADY, -EPIPE, -EMSGSIZE (more than
- * 64 pairs or 8 KiB in all) or -ENOMEM.
+ * Copied. The thread that is going to answer. Returns 0, -EINVAL (bad key), -EALREADY, -EPIPE,
+ * -EMSGSIZE (more than 64 pairs or 8 KiB in all) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_add_metadata(struct hawser_call *call, const char *key,
 					   const void *value, size_t length);
