@@ -114,7 +114,7 @@ stage() {
 # installed. What cannot be had is named, and the test does with the rest.
 fetch_corpus() {
 	[[ $(id -u) -eq 0 ]] || return 0
-	sh tests/gen/fetch-corpus.sh "$PWD/build-corpus" >build-corpus.log 2>&1 || true
+	timeout 300 sh tests/gen/fetch-corpus.sh "$PWD/build-corpus" >build-corpus.log 2>&1 || true
 	sed 's/^/  corpus: /' build-corpus.log
 }
 
