@@ -11,12 +11,10 @@
 #define HAWSER_EXPORT __attribute__((visibility("default")))
 #define HAWSER_PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 #define HAWSER_DEPRECATED __attribute__((deprecated))
-#define HAWSER_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define HAWSER_EXPORT
 #define HAWSER_PRINTF(at, first)
 #define HAWSER_DEPRECATED
-#define HAWSER_MUST_CHECK
 #endif
 
 #endif /* HAWSER_COMMON_H */

@@ -144,32 +144,25 @@ static void finish(struct hawser__connection *connection)
 	connection->ops->lost(connection, why);
 }
 
-/* Records the reason; the first one counts. */
-static void set_lost(struct hawser__connection *connection, enum hawser_status status, int code,
-		     const char *format, va_list arguments)
-{
-	if (connection->is_lost)
-		return;
-	connection->is_lost = true;
-	connection->why = hawser__malloc(sizeof *connection->why);
-	if (!connection->why)
-		return;
-	connection->why->status = status;
-	connection->why->outcome = HAWSER_OUTCOME_UNKNOWN;
-	connection->why->code = code;
-	vsnprintf(connection->why->message, sizeof connection->why->message, format, arguments);
-}
-
 void hawser__connection_lose(struct hawser__connection *connection, enum hawser_status status,
 			     int code, const char *format, ...)
 {
+	struct hawser_error *why;
 	va_list arguments;
 
+	/* The first reason counts. */
 	if (connection->is_lost)
 		return;
-	va_start(arguments, format);
-	set_lost(connection, status, code, format, arguments);
-	va_end(arguments);
+	connection->is_lost = true;
+	connection->why = why = hawser__malloc(sizeof *why);
+	if (why) {
+		why->status = status;
+		why->outcome = HAWSER_OUTCOME_UNKNOWN;
+		why->code = code;
+		va_start(arguments, format);
+		vsnprintf(why->message, sizeof why->message, format, arguments);
+		va_end(arguments);
+	}
 	if (!connection->is_busy)
 		finish(connection);
 }
@@ -424,14 +417,14 @@ static bool begin_batch(struct hawser__connection *connection, size_t length)
 	return length >= (size_t)2 * EAGER_BYTES && connection->batches++ == 0;
 }
 
-/* Whether something was sent. */
-static bool send_early(struct hawser__connection *connection)
+/* Whether something was sent. A socket that is full ends the eagerness for this batch. */
+static bool send_early(struct hawser__connection *connection, bool *is_eager)
 {
-	if (connection->session.out.length < EAGER_BYTES || connection->held != SIZE_MAX ||
-	    connection->wants_write || connection->is_lost)
+	if (!*is_eager || connection->session.out.length < EAGER_BYTES ||
+	    connection->held != SIZE_MAX || connection->wants_write || connection->is_lost)
 		return false;
-	send_out(connection);
-	return true;
+	*is_eager = !send_out(connection);
+	return *is_eager;
 }
 
 static void process(struct hawser__connection *connection, uint8_t *data, size_t length)
@@ -465,7 +458,7 @@ static void process(struct hawser__connection *connection, uint8_t *data, size_t
 			on_frame(connection, &frame);
 			data += taken;
 			length -= (size_t)taken;
-			if (is_eager && send_early(connection) && is_try && n_sends++ == 0)
+			if (send_early(connection, &is_eager) && is_try && n_sends++ == 0)
 				unread = hawser__socket_unread(connection->fd);
 		} else if (taken == -EMSGSIZE) {
 			connection->skip = need;

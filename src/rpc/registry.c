@@ -136,7 +136,6 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 	else
 		registry->first = registered;
 	registry->last = registered;
-	registry->n_services++;
 	return 0;
 }
 

@@ -22,7 +22,6 @@ struct hawser__registered; /* one service */
 struct hawser__registry {
 	struct hawser__map methods; /* by id, and by the hash of the name beyond 2^32 */
 	struct hawser__registered *first, *last;
-	size_t n_services;
 };
 
 /** A zeroed struct is an empty registry. */
