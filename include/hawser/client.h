@@ -5,8 +5,9 @@
  * again by the next call after it was lost. A thread that is alone on the client reads its own
  * reply from the socket; a quiet background thread keeps the connection alive between calls.
  *
- * Made on an event_base it is for asynchronous stubs: it adds no thread, takes
- * no lock, and everything about it happens on the thread that runs that base.
+ * Made on an event_base it is for asynchronous stubs: its calls need no other
+ * thread and no lock, and everything about it happens on the thread that runs that
+ * base. (A host name is looked up on a thread of its own, so that the base never waits.)
  *
  * A client does not survive fork(): in the child its calls fail
  * FAILED_PRECONDITION, and hawser_client_free() releases the child's copy without touching the
@@ -82,7 +83,9 @@ HAWSER_EXPORT void hawser_client_free(struct hawser_client *client);
  * Connects now instead of with the first call. A blocking client waits until the
  * server has answered open; on a base it only starts. Returns 0 or a negative
  * errno: what connect(2) or the resolver said, -ETIMEDOUT, -ECONNREFUSED also
- * when the server rejected open (the text gives its reason).
+ * when the server rejected open (the text gives its reason), -EPROTO (what answers
+ * is no Hawser server), -EPERM (in a forked child), -EINVAL (NULL) or -ENOMEM. Any
+ * thread; on a base, the base's.
  */
 HAWSER_EXPORT int hawser_client_connect(struct hawser_client *client, struct hawser_error *error);
 
@@ -97,14 +100,17 @@ HAWSER_EXPORT int hawser_client_ping(struct hawser_client *client, uint64_t *rtt
 /**
  * Asks the server to drain and stop, and waits until it has said whether it
  * will. Blocking clients only. Returns 0, -EINVAL (client on a base), -EPERM
- * (the server does not allow it to this client), -ETIMEDOUT, or as hawser_client_connect().
+ * (the server does not allow it to this client), -EALREADY (another thread asks
+ * already), -ETIMEDOUT, or as hawser_client_connect(). `reason` may be NULL, has at
+ * most 256 bytes (else -EINVAL), and goes to the server's log. Any thread.
  */
 HAWSER_EXPORT int hawser_client_shutdown(struct hawser_client *client, const char *reason,
 					 struct hawser_error *error);
 
 /**
  * What the server called itself in opened and which version it runs, empty before
- * the first connection. Copied to `buffer`, cut at `size`; returns `buffer`.
+ * the first connection. Copied to `buffer`, cut at `size`; returns `buffer`. Any
+ * thread; on a base, the base's.
  */
 HAWSER_EXPORT const char *hawser_client_server_name(struct hawser_client *client, char *buffer,
 						    size_t size);
