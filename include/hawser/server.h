@@ -102,8 +102,8 @@ HAWSER_EXPORT struct hawser_server *hawser_server_new(const struct hawser_server
 
 /**
  * Stops if need be, closes all connections and listeners, removes unix sockets
- * and frees the server. Not inside a handler. Handlers that still hold a call
- * must have answered it before. NULL is accepted.
+ * and frees the server. Not inside a handler, nor while hawser_server_run() runs. Handlers that
+ * still hold a call must have answered it before. NULL is accepted.
  */
 HAWSER_EXPORT void hawser_server_free(struct hawser_server *server);
 
@@ -125,7 +125,10 @@ HAWSER_EXPORT const char *hawser_server_address(const struct hawser_server *serv
 
 /**
  * Serves until the server is stopped or has drained. Returns 0 when all calls
- * were finished, 1 when the drain's time was over and calls were cut, or a negative errno.
+ * were finished, 1 when the drain's time was over and calls were cut, or a negative errno:
+ * -EINVAL (NULL, or no listener), -EBUSY (it runs or has run; a server runs once), -EAGAIN
+ * (no thread for a loop), -EIO (the event loop failed). The calling thread becomes
+ * the server's first.
  */
 HAWSER_EXPORT int hawser_server_run(struct hawser_server *server, struct hawser_error *error);
 

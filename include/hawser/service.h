@@ -136,7 +136,8 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
  * the call's. The message is packed before this returns. Any thread. Returns 0,
  * -EINVAL (wrong method or NULL), -EALREADY (replied or failed already), -EPIPE
  * (the call is over: cancelled, past its deadline, or its peer is gone),
- * -EMSGSIZE (over the limit; a handler's call then failed RESOURCE_EXHAUSTED),
+ * -EMSGSIZE (over the limit; a handler's call then failed RESOURCE_EXHAUSTED; from
+ * another thread that happens after this has returned 0),
  * -EAGAIN (the peer's window is full) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
