@@ -10,7 +10,7 @@ from support import (check, contains, environment, equal, main, matches, run)
 
 HAWSER = sys.argv[1]
 SOURCE = pathlib.Path(sys.argv[2])
-COMMANDS = ['ping', 'shutdown', 'bench', 'echo', 'help', 'version']
+COMMANDS = ['ping', 'shutdown', 'bench', 'echo', 'proxy', 'help', 'version']
 
 # Each option that takes a value: a value that is right, and some that are not.
 WHOLE = ['', '-1', '+1', ' 1', '1x', '1.5', 'many', '99999999999999999999999']
@@ -28,7 +28,21 @@ VALUES = {
     ('echo', '--loops'): WHOLE + ['0', '257'],
     ('echo', '--max-size'): WHOLE + ['0', '256M'],
     ('echo', '--max-connections'): WHOLE + ['0', '1000001'],
+    ('proxy', '--seed'): WHOLE + ['0', '9223372036854775808'],
+    ('proxy', '--cut-every'): WHOLE + ['0', '86400001'],
+    ('proxy', '--cut-after'): WHOLE + ['0', '1Kb', '2000000000M'],
+    ('proxy', '--stall-every'): WHOLE + ['0', '86400001'],
+    ('proxy', '--stall-for'): WHOLE + ['0', '86400001'],
+    ('proxy', '--delay'): WHOLE + ['86400001'],
+    ('proxy', '--jitter'): WHOLE + ['86400001'],
+    ('proxy', '--rate'): WHOLE + ['0', '2000000M'],
+    ('proxy', '--segment'): WHOLE + ['0', '1025M'],
+    ('proxy', '--corrupt'): WHOLE + ['1000001'],
+    ('proxy', '--buffer'): WHOLE + ['4095', '1025M'],
+    ('proxy', '--max-connections'): WHOLE + ['0', '1000001'],
 }
+# What these take are words: their own tests have the wrong ones.
+WORDS = ['--reason', '--cut-how', '--direction']
 
 
 def hawser(*arguments, **variables):
@@ -133,7 +147,7 @@ def test_every_option_with_a_value_was_tried():
     for command in COMMANDS:
         for option in options_of(command):
             usage = matches(hawser(command, '--help').stdout, rf'^  {option}( [A-Z])?')
-            if usage[1] and option != '--reason':
+            if usage[1] and option not in WORDS:
                 check((command, option) in VALUES, f'{command} {option} is not tested')
 
 
@@ -154,6 +168,8 @@ def test_missing_address_shows_the_form():
     for command in ('ping', 'shutdown', 'bench'):
         contains(wrong(command), f'ADDR is missing: hawser {command} ADDR')
     contains(wrong('echo'), 'ADDR... is missing: hawser echo ADDR...')
+    for arguments in ([], ['tcp:h:1']):
+        contains(wrong('proxy', *arguments), 'LISTEN TARGET is missing: hawser proxy LISTEN TARGET')
 
 
 def test_surplus_argument_is_named():

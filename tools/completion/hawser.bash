@@ -8,7 +8,7 @@ _hawser()
 	[[ $line == *' ' ]] && words+=('')
 	cword=$((${#words[@]} - 1))
 	cur=${words[cword]} prev=${words[cword - 1]}
-	local commands='ping shutdown bench echo help version'
+	local commands='ping shutdown bench echo proxy help version'
 
 	COMPREPLY=()
 	if ((cword == 1)); then
@@ -21,6 +21,11 @@ _hawser()
 	shutdown) options='--reason --timeout' ;;
 	bench) options='--connections --depth --size --rate --duration --timeout --json --quiet' ;;
 	echo) options='--loops --max-size --max-connections --allow-shutdown' ;;
+	proxy)
+		options='--seed --cut-every --cut-after --cut-how --cut-mid-frame --stall-every --stall-for'
+		options+=' --delay --jitter --rate --segment --corrupt --direction --black-hole --refuse'
+		options+=' --buffer --max-connections --control --quiet --verbose'
+		;;
 	help)
 		((cword == 2)) && mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
 		return
@@ -29,6 +34,15 @@ _hawser()
 	esac
 	case $prev in
 	--json | --quiet | --allow-shutdown | --help) ;;
+	--cut-mid-frame | --black-hole | --refuse | --verbose | --control) ;;
+	--cut-how)
+		mapfile -t COMPREPLY < <(compgen -W 'fin rst silent random' -- "$cur")
+		return
+		;;
+	--direction)
+		mapfile -t COMPREPLY < <(compgen -W 'up down both' -- "$cur")
+		return
+		;;
 	--*) return ;; # its value, which only the user knows
 	esac
 	case $cur in

@@ -36,7 +36,7 @@ struct command {
 };
 
 extern const struct command *const commands[]; /* ends with NULL; main.c */
-extern const struct command command_bench, command_echo, command_help, command_ping,
+extern const struct command command_bench, command_echo, command_help, command_ping, command_proxy,
 	command_shutdown, command_version;
 
 /** The whole program: finds the command, parses, runs. Returns the exit code. */

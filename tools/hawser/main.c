@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 const struct command *const commands[] = {
-	&command_ping, &command_shutdown, &command_bench, &command_echo,
-	&command_help, &command_version,  NULL,
+	&command_ping,  &command_shutdown, &command_bench,   &command_echo,
+	&command_proxy, &command_help,     &command_version, NULL,
 };
 
 int main(int argc, char **argv)

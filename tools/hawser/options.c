@@ -32,7 +32,7 @@ static const char *amount_text(enum option_kind kind, uint64_t amount, char *buf
 	return buffer;
 }
 
-static bool parse_whole(enum option_kind kind, const char *text, uint64_t *value)
+bool options_parse_whole(enum option_kind kind, const char *text, uint64_t *value)
 {
 	unsigned shift = 0;
 	uintmax_t number;
@@ -65,7 +65,7 @@ static enum options_result set_whole(const struct option *option, const char *te
 	char min[24], max[24];
 	uint64_t value;
 
-	if (parse_whole(option->kind, text, &value) && value >= option->min &&
+	if (options_parse_whole(option->kind, text, &value) && value >= option->min &&
 	    value <= option->max) {
 		*target = value;
 		return OPTIONS_OK;

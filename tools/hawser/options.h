@@ -46,6 +46,9 @@ struct options_error {
 enum options_result options_parse(const struct option *options, void *settings, int argc,
 				  char **argv, size_t *n_arguments, struct options_error *error);
 
+/** Reads a whole number as OPTION_COUNT and OPTION_BYTES do. Returns whether it is one. */
+bool options_parse_whole(enum option_kind kind, const char *text, uint64_t *value);
+
 /** Prints the table for --help on stdout. */
 void options_print(const struct option *options);
 
