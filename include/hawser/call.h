@@ -191,18 +191,32 @@ HAWSER_EXPORT const struct hawser_detail *hawser_call_details(const struct hawse
 /**
  * Cancels the call: its callback runs with status CANCELLED before this returns,
  * the peer is told. Returns 0, -EALREADY when it has ended, -EPERM in a forked
- * child, or -EINVAL (no client's call). The thread of the client's base.
+ * child, or -EINVAL (no client's call). The thread of the client's base; a blocking
+ * stream's may be any, and ends the receive that waits.
  */
 HAWSER_EXPORT int hawser_call_cancel(struct hawser_call *call);
 
 /**
  * Frees a call that this client opened; one that still runs is cancelled and
  * its callback does not run any more. Allowed inside its own callback. NULL is
- * accepted. The thread of the client's base.
+ * accepted. The thread of the client's base; a blocking stream's is the one that receives.
  */
 HAWSER_EXPORT void hawser_call_free(struct hawser_call *call);
 
 /* ---- streams ---- */
+
+/** Runs once, on the call's loop, when a handler's stream may send again. */
+typedef void hawser_writable_fn(struct hawser_call *call, void *data);
+
+/**
+ * Asks to be told when hawser_call_send() will not return -EAGAIN: the caller has taken enough of
+ * what was sent, and the connection has room. At once, from the loop, if that is so already. One
+ * callback at a time; NULL takes it back. Not any more once the call is over. The call's loop.
+ * Returns 0, -EINVAL (no stream of replies, or another thread), -EALREADY (ended already) or
+ * -EPIPE (the call is over).
+ */
+HAWSER_EXPORT int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callback,
+					  void *data);
 
 /**
  * Says that this end sends no more messages: a handler's stream of replies ends

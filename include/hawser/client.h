@@ -1,9 +1,17 @@
-/* A client: one address, one connection, many calls.
+/* A client: one address, one session, many calls.
  *
  * Made without an event_base it is for blocking stubs and thread-safe: any
- * number of threads share it. The connection is opened by the first call, and
- * again by the next call after it was lost. A thread that is alone on the client reads its own
- * reply from the socket; a quiet background thread keeps the connection alive between calls.
+ * number of threads share it. The connection is opened by the first call; if it cannot be, that
+ * call fails at once. A thread that is alone on the client reads its own reply from the socket; a
+ * quiet background thread keeps the connection alive between calls.
+ *
+ * A connection that was open and breaks is opened again by itself, at once and then at growing
+ * random intervals, for as long as it takes. Calls in flight go on where they were, each
+ * executed once; new ones wait; each within its deadline. If the server meanwhile restarted, or
+ * kept the session no longer, calls that it may have seen end UNAVAILABLE with an unknown outcome,
+ * unless their method is idempotent: those are made again, as are all that it cannot have seen.
+ * A server that closes the connection itself (it drained or stopped, or the connection was idle)
+ * ends the session with it; the next call opens another, or fails at once.
  *
  * Made on an event_base it is for asynchronous stubs: its calls need no other
  * thread and no lock, and everything about it happens on the thread that runs that
@@ -47,9 +55,38 @@ struct hawser_client_options {
 	size_t max_request_bytes;
 	/** Limit on a packed reply; 4 MiB. At most 256 MiB. */
 	size_t max_reply_bytes;
-	/** Bytes waiting for the socket before calls wait (blocking) or fail RESOURCE_EXHAUSTED; 8
-	 * MiB. */
-	size_t max_unsent_bytes;
+	/** Bytes of calls that wait to be sent or acknowledged before further calls wait (blocking)
+	 * or fail RESOURCE_EXHAUSTED; 8 MiB. */
+	size_t max_log_bytes;
+	/** Give the connection up after this long without a sign of life; 3 heartbeats, or less
+	 * if the server says so. */
+	unsigned silence_timeout_ms;
+	/** Do without a session: calls in flight fail when the connection breaks. */
+	bool no_session;
+	/** Stop trying to open a broken connection again after this long, and fail its calls;
+	 * 0: never. */
+	unsigned reconnect_timeout_ms;
+	/** The longest pause between two tries to open it again; 10,000 ms. Each pause is random,
+	 * up to a bound that doubles from 100 ms to this. */
+	unsigned max_backoff_ms;
+	/** How many idempotent calls may be made again before as many times ten others must have
+	 * succeeded; 100. Keeps a server that is in trouble from more of it. */
+	unsigned retry_budget;
+	/** Bytes of messages that a stream's peer may send before they are taken; 256 KiB. */
+	size_t stream_window_bytes;
+};
+
+/** Counters since the client was made, and what is there now. */
+struct hawser_client_stats {
+	/** sizeof(struct hawser_client_stats); set by the caller. */
+	size_t size;
+	uint64_t connections;      /**< opened, the first one included */
+	uint64_t sessions_resumed; /**< of those, the ones that went on with a session */
+	uint64_t sessions_lost;    /**< ended while there was no connection, or found expired */
+	uint64_t calls_retried;    /**< idempotent calls that were made again */
+	uint64_t calls_in_flight;  /**< now */
+	uint64_t log_bytes;        /**< that wait to be sent or acknowledged, now */
+	bool is_connected;         /**< now */
 };
 
 #ifdef __cplusplus
@@ -106,6 +143,10 @@ HAWSER_EXPORT int hawser_client_ping(struct hawser_client *client, uint64_t *rtt
  */
 HAWSER_EXPORT int hawser_client_shutdown(struct hawser_client *client, const char *reason,
 					 struct hawser_error *error);
+
+/** Fills *stats, whose size is set. Any thread; on a base, the base's. */
+HAWSER_EXPORT void hawser_client_get_stats(struct hawser_client *client,
+					   struct hawser_client_stats *stats);
 
 /**
  * What the server called itself in opened and which version it runs, empty before

@@ -49,9 +49,9 @@ struct hawser_server_options {
 	unsigned open_timeout_ms;
 	/** A connection without a call in flight for this long is closed; 0: never. */
 	unsigned idle_timeout_ms;
-	/** How often clients are told to ping, at the latest; 15,000 ms. */
+	/** How often clients are told to ping, at the latest; 15,000 ms. They may ask for less. */
 	unsigned heartbeat_ms;
-	/** A connection from which nothing came for this long is closed; 3 heartbeats. */
+	/** A connection from which nothing came for this long is given up; 3 heartbeats. */
 	unsigned silence_timeout_ms;
 	/** How long a drain waits for calls in flight; 10,000 ms. */
 	unsigned drain_timeout_ms;
@@ -67,6 +67,19 @@ struct hawser_server_options {
 	 * and the second stops it.
 	 */
 	bool ignore_signals;
+	/** Give no client a session: what is in flight ends with its connection. */
+	bool no_sessions;
+	/** How long a session is kept without a connection; 30,000 ms. Told to clients. */
+	unsigned session_window_ms;
+	/** Sessions, with a connection or without; above it those without go, the longest
+	 * disconnected first; 65,536. */
+	unsigned max_sessions;
+	/** Bytes of one session that wait to be sent or acknowledged, before its calls fail
+	 * RESOURCE_EXHAUSTED; 16 MiB. */
+	size_t max_log_bytes;
+	/** The same for all sessions together; above it disconnected ones go, the longest
+	 * disconnected first; 256 MiB. */
+	size_t max_total_log_bytes;
 };
 
 #ifdef __cplusplus
@@ -90,6 +103,13 @@ struct hawser_server_stats {
 	uint64_t calls_failed;         /**< ended with another status than HAWSER_OK */
 	uint64_t calls_refused;        /**< of those, the ones that no handler saw */
 	uint64_t protocol_errors;      /**< connections closed for what they sent */
+	uint64_t sessions;             /**< now, with a connection or without */
+	uint64_t sessions_away;        /**< of those, the ones without */
+	uint64_t sessions_resumed;     /**< went on with another connection, since the start */
+	uint64_t sessions_taken_over;  /**< of those, while the old connection still stood */
+	uint64_t sessions_expired;     /**< ended after session_window_ms without a connection */
+	uint64_t sessions_evicted;     /**< ended before that, for the limits on sessions */
+	uint64_t log_bytes;            /**< in all logs, to be sent or acknowledged; about */
 };
 
 /**

@@ -138,15 +138,17 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
  * (the call is over: cancelled, past its deadline, or its peer is gone),
  * -EMSGSIZE (over the limit; a handler's call then failed RESOURCE_EXHAUSTED; from
  * another thread that happens after this has returned 0),
- * -EAGAIN (the peer's window is full) or -ENOMEM.
+ * -EAGAIN (a stream's peer has not taken enough yet, or the connection's log is full; see
+ * hawser_call_on_writable()) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
 				   const ProtobufCMessage *message);
 
 /**
- * Waits for the next message of a stream: 1 and *message, the caller's to free;
- * 0 at the end; -1 if the call failed, see hawser_call_error(). A blocking
- * client's thread.
+ * Waits for the next message of a stream: 1 and *message, the caller's to free with
+ * protobuf_c_message_free_unpacked(*message, NULL); 0 at the end; -1 if the call failed, see
+ * hawser_call_error(), or with errno EINVAL for misuse (no stream of replies of a blocking client,
+ * NULL) and EBUSY (another thread receives from it). Any thread.
  */
 HAWSER_EXPORT int hawser_call_recv(struct hawser_call *call, const struct hawser_method *method,
 				   ProtobufCMessage **message);

@@ -17,9 +17,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What one sendmsg is given at most. */
-enum { PIECES_MAX = 64 };
-
 /* Small frames must not wait for an acknowledgement (RFC 896 is of no use to a
  * protocol that gathers its own writes). */
 static void set_nodelay(int fd, int family)
@@ -164,29 +161,22 @@ ssize_t hawser__socket_receive(int fd, void *buffer, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-ssize_t hawser__socket_send(int fd, struct hawser__buffer *buffer, size_t limit)
+ssize_t hawser__socket_send(int fd, struct iovec *pieces, int count)
 {
-	struct iovec pieces[PIECES_MAX];
-	struct msghdr message = {.msg_iov = pieces};
-	size_t total = 0;
+	struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
 	ssize_t n;
-	int count = hawser__buffer_peek(buffer, pieces, PIECES_MAX), used = 0;
 
-	while (used < count && total < limit) {
-		if (pieces[used].iov_len > limit - total)
-			pieces[used].iov_len = limit - total;
-		total += pieces[used++].iov_len;
-	}
-	message.msg_iovlen = (size_t)used;
 	do
-		n = used == 1 ? send(fd, pieces[0].iov_base, pieces[0].iov_len,
-				     MSG_NOSIGNAL | MSG_DONTWAIT)
-			      : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = count == 1 ? send(fd, pieces[0].iov_base, pieces[0].iov_len,
+				      MSG_NOSIGNAL | MSG_DONTWAIT)
+			       : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	hawser__buffer_consume(buffer, (size_t)n);
-	return n;
+	return n < 0 ? -errno : n;
+}
+
+void hawser__socket_set_user_timeout(int fd, unsigned timeout_ms)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
 int hawser__socket_set_blocking(int fd, unsigned timeout_ms)
@@ -250,16 +240,28 @@ const char *hawser__socket_peer(int fd, char *buffer, size_t size)
 	return buffer;
 }
 
-bool hawser__socket_peer_is_same_user(int fd)
+/* Only a unix socket tells the truth about its peer. */
+static bool peer_credentials(int fd, struct ucred *credentials)
 {
-	struct ucred credentials;
-	socklen_t length = sizeof credentials;
+	socklen_t length = sizeof *credentials;
 	int domain = 0;
 	socklen_t domain_length = sizeof domain;
 
-	/* Only a unix socket tells the truth here. */
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_length) < 0 || domain != AF_UNIX)
-		return false;
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 &&
-	       credentials.uid == geteuid();
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_length) == 0 &&
+	       domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, &length) == 0;
+}
+
+uint64_t hawser__socket_identity(int fd)
+{
+	struct ucred credentials;
+
+	return peer_credentials(fd, &credentials) ? (uint64_t)credentials.uid + 1 : 0;
+}
+
+bool hawser__socket_peer_is_same_user(int fd)
+{
+	struct ucred credentials;
+
+	return peer_credentials(fd, &credentials) && credentials.uid == geteuid();
 }

@@ -4,8 +4,8 @@
 #define HAWSER_NET_SOCKET_H
 
 #include "net/address.h"
-#include "util/buffer.h"
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /**
  * Starts to connect without blocking; the socket is close-on-exec, and sends small frames at once
@@ -32,9 +32,13 @@ int hawser__socket_accept(int fd);
  */
 ssize_t hawser__socket_receive(int fd, void *buffer, size_t size);
 
-/** Sends as much of the buffer's first `limit` bytes as the socket takes now and removes it: how
- * much, or a negative errno. Never raises SIGPIPE, never blocks. */
-ssize_t hawser__socket_send(int fd, struct hawser__buffer *buffer, size_t limit);
+/** Sends as much of the pieces as the socket takes now: how much, or a negative errno. Never raises
+ * SIGPIPE, never blocks. */
+ssize_t hawser__socket_send(int fd, struct iovec *pieces, int count);
+
+/** TCP gives a connection up whose peer acknowledges nothing for so long (TCP_USER_TIMEOUT,
+ * RFC 5482). Does nothing on other sockets. */
+void hawser__socket_set_user_timeout(int fd, unsigned timeout_ms);
 
 /** Sets blocking receives with a time-out, for a caller that waits in the receive itself. 0 or a
  * negative errno. */
@@ -54,6 +58,10 @@ void hawser__socket_finish(int fd);
 
 /** Who is at the other end: address, or for unix the pid and uid. Returns buffer. */
 const char *hawser__socket_peer(int fd, char *buffer, size_t size);
+
+/** Tells peers apart that the system tells apart: a number for each user behind a unix socket, 0
+ * for all who come over the network. */
+uint64_t hawser__socket_identity(int fd);
 
 /** Whether the peer is on this machine over a unix socket and runs as the same user as this
  * process. */

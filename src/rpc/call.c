@@ -86,6 +86,8 @@ int hawser_call_send(struct hawser_call *call, const struct hawser_method *metho
 		return -EALREADY;
 	if (incoming->call.method != method || message->descriptor != method->reply)
 		return -EINVAL;
+	if (method->kind & HAWSER_SERVER_STREAM)
+		return hawser__incoming_send(incoming, call, message);
 	return hawser__incoming_answer(incoming, call, HAWSER_OK, HAWSER_OUTCOME_EXECUTED, NULL,
 				       message);
 }
@@ -181,23 +183,55 @@ const char *hawser_call_peer(const struct hawser_call *call, char *buffer, size_
 
 int hawser_call_end(struct hawser_call *call)
 {
-	/* Only streams end this way, and those fail when they are opened. */
+	struct hawser__incoming *incoming;
+
 	if (!call)
 		return -EINVAL;
-	return hawser__is_incoming(call) && hawser__call_of(call) ? -EINVAL : -EPIPE;
+	/* A client's stream of requests: it failed when it was opened. */
+	if (!hawser__is_incoming(call))
+		return -EPIPE;
+	incoming = hawser__incoming_of(call);
+	if (!incoming)
+		return -EALREADY;
+	if (!(incoming->call.method->kind & HAWSER_SERVER_STREAM))
+		return -EINVAL;
+	return hawser__incoming_answer(incoming, call, HAWSER_OK, HAWSER_OUTCOME_EXECUTED, NULL,
+				       NULL);
+}
+
+/* ---- a client's call ---- */
+
+static struct hawser__outgoing *own_outgoing(struct hawser_call *handle)
+{
+	return (struct hawser__outgoing *)(uintptr_t)outgoing_of(handle);
+}
+
+int hawser_call_cancel(struct hawser_call *call)
+{
+	struct hawser__outgoing *outgoing = own_outgoing(call);
+
+	return outgoing ? outgoing->ops->cancel(outgoing) : -EINVAL;
+}
+
+void hawser_call_free(struct hawser_call *call)
+{
+	struct hawser__outgoing *outgoing = own_outgoing(call);
+
+	if (outgoing)
+		outgoing->ops->release(outgoing);
 }
 
 int hawser_call_recv(struct hawser_call *call, const struct hawser_method *method,
 		     ProtobufCMessage **message)
 {
-	/* A stream's call fails as soon as it is opened; see hawser_call_error(). */
-	(void)call;
-	(void)method;
-	(void)message;
-	return -1;
-}
+	struct hawser__outgoing *outgoing = own_outgoing(call);
 
-/* ---- a client's call ---- */
+	if (!outgoing || !message || call->method != method || !outgoing->ops->receive) {
+		errno = EINVAL;
+		return -1;
+	}
+	return outgoing->ops->receive(outgoing, message);
+}
 
 const struct hawser_error *hawser_call_error(const struct hawser_call *call)
 {

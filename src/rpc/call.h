@@ -36,14 +36,28 @@ struct hawser__carrier_ops {
 			const struct hawser__end *end, const ProtobufCMessage *message,
 			const uint8_t *packed, size_t packed_length);
 	/**
-	 * Starts an outgoing call, whose id is set; `length` is the request's when packed. 0, or
-	 * -ENOMEM (nothing was sent).
+	 * Starts an outgoing call, whose id is set. The request is `message` to be packed, or
+	 * `packed`; `length` is its own when packed. 0, or -ENOMEM (nothing was sent).
 	 */
 	int (*send_call)(struct hawser__carrier *carrier, struct hawser_call *call,
 			 uint64_t timeout_ms, const struct hawser_metadata *metadata,
-			 size_t n_metadata, const ProtobufCMessage *request, size_t length);
-	/** The caller does not wait any more. Queues only. */
+			 size_t n_metadata, const ProtobufCMessage *message, const uint8_t *packed,
+			 size_t length);
+	/**
+	 * Sends a message of a stream: `message` to be packed, or `packed`. 0, or -ENOMEM (nothing
+	 * was sent).
+	 */
+	int (*send_message)(struct hawser__carrier *carrier, struct hawser_call *call, bool last,
+			    const ProtobufCMessage *message, const uint8_t *packed, size_t length);
+	/** Lets the peer send so many more bytes of messages. 0 or -ENOMEM. */
+	int (*send_window)(struct hawser__carrier *carrier, struct hawser_call *call,
+			   uint64_t bytes);
+	/** Whether there is room for messages, or so much waits that streams should pause. */
+	bool (*has_room)(const struct hawser__carrier *carrier);
+	/** The caller does not wait any more. Queues only; takes back what was not sent yet. */
 	void (*send_cancel)(struct hawser__carrier *carrier, struct hawser_call *call);
+	/** Whether the peer may have seen an outgoing call. */
+	bool (*was_sent)(const struct hawser__carrier *carrier, const struct hawser_call *call);
 	/** The largest packed message that the peer takes. */
 	size_t (*max_message)(const struct hawser__carrier *carrier);
 	const char *(*peer)(struct hawser__carrier *carrier, char *buffer, size_t size);
@@ -57,6 +71,8 @@ struct hawser_call {
 	const struct hawser_method *method;
 	struct hawser__carrier *carrier;        /* NULL: gone, or the call has ended there */
 	uint64_t id;                            /* on the carrier */
+	uint64_t number;                        /* the carrier's: of the frame that began it */
+	uint8_t *queued;                        /* that frame, as long as it was never sent */
 	uint64_t deadline_ms;                   /* CLOCK_MONOTONIC; UINT64_MAX: none */
 	const struct hawser_metadata *metadata; /* that came */
 	size_t n_metadata;

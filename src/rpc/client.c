@@ -3,12 +3,15 @@
 #include "rpc/client.h"
 
 #include "net/fork.h"
+#include "net/socket.h"
 #include "rpc/context.h"
+#include "rpc/outgoing.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/log.h"
 #include <errno.h>
 #include <hawser/version.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +21,12 @@ enum {
 	TIMEOUT_MS = 30000,
 	HEARTBEAT_MS = 15000,
 	MESSAGE_BYTES_MOST = 256 << 20,
-	UNSENT_BYTES = 8 << 20,
+	LOG_BYTES = 8 << 20,
+	MAX_BACKOFF_MS = 10000,
+	RETRY_BUDGET = 100,
+	STREAM_WINDOW_BYTES = 256 << 10,
+	STREAM_WINDOW_MOST = 1 << 30,
+	RETRY_BUDGET_MOST = 1000000,
 	CREDENTIALS_MAX = 2048,
 	NAME_MAX_BYTES = 128,
 	/* Heartbeats to wait for a sign of life when the server names no time. */
@@ -57,15 +65,37 @@ static int check_options(struct hawser_client_options *checked,
 		return hawser__error_set(error, -EINVAL,
 					 "client options: the name has more than %d bytes",
 					 NAME_MAX_BYTES);
+	if (checked->heartbeat_ms && checked->silence_timeout_ms &&
+	    checked->silence_timeout_ms <= checked->heartbeat_ms)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: silence_timeout_ms %u is no longer than "
+					 "heartbeat_ms %u; make it about three times as long",
+					 checked->silence_timeout_ms, checked->heartbeat_ms);
+	if (checked->stream_window_bytes > STREAM_WINDOW_MOST)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: stream_window_bytes can be at most %d",
+					 STREAM_WINDOW_MOST);
+	if (checked->retry_budget > RETRY_BUDGET_MOST)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: retry_budget can be at most %d",
+					 RETRY_BUDGET_MOST);
 #define DEFAULT(option, value) \
 	if (!checked->option)  \
 	checked->option = value
 	DEFAULT(connect_timeout_ms, CONNECT_TIMEOUT_MS);
 	DEFAULT(timeout_ms, TIMEOUT_MS);
-	DEFAULT(heartbeat_ms, HEARTBEAT_MS);
+	DEFAULT(heartbeat_ms, checked->silence_timeout_ms
+				      ? checked->silence_timeout_ms / SILENT_HEARTBEATS + 1
+				      : HEARTBEAT_MS);
+	DEFAULT(silence_timeout_ms, checked->heartbeat_ms < UINT_MAX / SILENT_HEARTBEATS
+					    ? SILENT_HEARTBEATS * checked->heartbeat_ms
+					    : UINT_MAX);
 	DEFAULT(max_request_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_reply_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
-	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
+	DEFAULT(max_log_bytes, LOG_BYTES);
+	DEFAULT(max_backoff_ms, MAX_BACKOFF_MS);
+	DEFAULT(retry_budget, RETRY_BUDGET);
+	DEFAULT(stream_window_bytes, STREAM_WINDOW_BYTES);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
 	return 0;
@@ -92,6 +122,7 @@ struct hawser_client *hawser_client_new(const char *address,
 	client->options = checked;
 	client->fork_generation = hawser__fork_generation();
 	client->heartbeat_ms = checked.heartbeat_ms;
+	client->retreat.budget_tenths = 10 * checked.retry_budget;
 	client->connecting_fd = -1;
 	hawser__list_init(&client->calls);
 	hawser__list_init(&client->waiters);
@@ -188,32 +219,48 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 		.ops = ops,
 		.owner = client,
 		.name = client->address.text,
+		.keeps_requests = !client->options.no_session,
 		.max_payload = client->options.max_reply_bytes,
-		.max_unsent = client->options.max_unsent_bytes,
+		.max_unsent = SIZE_MAX,
+		.max_log = client->options.max_log_bytes,
+		.window = client->options.stream_window_bytes,
 	};
 	Hawser__Open open = HAWSER__OPEN__INIT;
+	Hawser__Session session;
+	bool is_new = !client->connection;
 
-	client->connection = hawser__connection_new(&setup);
+	if (is_new)
+		client->connection = hawser__connection_new(&setup);
 	if (!client->connection)
 		return -ENOMEM;
+	if (is_new)
+		client->connection->silence_timeout_ms = client->options.silence_timeout_ms;
+	else
+		/* What an earlier try left. */
+		hawser__session_lost(&client->connection->session);
 	open.version = HAWSER__PROTOCOL_VERSION;
 	open.name = client->name;
 	open.software = (char *)"hawser " HAWSER_VERSION;
 	open.credentials.data = client->credentials;
 	open.credentials.len = client->options.credentials_length;
 	open.max_reply_bytes = client->options.max_reply_bytes;
-	if (hawser__connection_put(client->connection, HAWSER__FRAME_OPEN, &open.base) < 0) {
+	open.heartbeat_ms = client->options.heartbeat_ms;
+	open.silence_timeout_ms = client->options.silence_timeout_ms;
+	open.stream_window_bytes = client->options.stream_window_bytes;
+	open.session = hawser__client_ask_session(client, &session);
+	if (hawser__connection_put(client->connection, HAWSER__FRAME_OPEN, &open.base) == 0)
+		return 0;
+	if (is_new) {
 		hawser__connection_free(client->connection);
 		client->connection = NULL;
-		return -ENOMEM;
 	}
-	client->connection->held = client->connection->session.out.length;
-	return 0;
+	return -ENOMEM;
 }
 
 bool hawser__client_opened(struct hawser__connection *connection, const Hawser__Opened *opened)
 {
 	struct hawser_client *client = connection->owner;
+	unsigned silence_ms = client->options.silence_timeout_ms;
 
 	if (opened->version != HAWSER__PROTOCOL_VERSION) {
 		hawser__connection_lose(connection, HAWSER_FAILED_PRECONDITION, -EPROTO,
@@ -233,15 +280,13 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	client->heartbeat_ms = client->options.heartbeat_ms;
 	if (opened->heartbeat_ms && opened->heartbeat_ms < client->heartbeat_ms)
 		client->heartbeat_ms = opened->heartbeat_ms;
-	if (opened->silence_timeout_ms &&
-	    opened->silence_timeout_ms / SILENT_HEARTBEATS < client->heartbeat_ms)
-		client->heartbeat_ms = opened->silence_timeout_ms / SILENT_HEARTBEATS + 1;
-	client->silence_timeout_ms = opened->silence_timeout_ms
-					     ? opened->silence_timeout_ms
-					     : SILENT_HEARTBEATS * client->heartbeat_ms;
-	connection->held = SIZE_MAX;
-	connection->has_opened = true;
-	return true;
+	if (opened->silence_timeout_ms && opened->silence_timeout_ms < silence_ms)
+		silence_ms = opened->silence_timeout_ms;
+	if (silence_ms / SILENT_HEARTBEATS < client->heartbeat_ms)
+		client->heartbeat_ms = silence_ms / SILENT_HEARTBEATS + 1;
+	connection->silence_timeout_ms = silence_ms;
+	hawser__socket_set_user_timeout(connection->fd, silence_ms);
+	return hawser__client_take_session(connection, opened->session);
 }
 
 void hawser__client_rejected(struct hawser__connection *connection,
@@ -250,14 +295,39 @@ void hawser__client_rejected(struct hawser__connection *connection,
 	struct hawser_client *client = connection->owner;
 	enum hawser_status status = HAWSER_UNAVAILABLE;
 
+	if (rejected->reason == HAWSER__REASON__REASON_SESSION_EXPIRED && connection->session.id) {
+		hawser__client_lose_session(connection, rejected->text);
+		/* The next one begins at once. */
+		client->retreat.tries = 0;
+		hawser__connection_break(connection, -ECONNREFUSED, "%.150s", rejected->text);
+		return;
+	}
 	if (rejected->reason == HAWSER__REASON__REASON_UNAUTHENTICATED)
 		status = HAWSER_UNAUTHENTICATED;
 	else if (rejected->reason == HAWSER__REASON__REASON_VERSION)
 		status = HAWSER_FAILED_PRECONDITION;
+	else if (connection->holds) {
+		/* It may have room again soon; the session waits for that. */
+		hawser__connection_break(
+			connection, -ECONNREFUSED, "connect %s: the server refused: %.150s",
+			client->address.text,
+			*rejected->text ? rejected->text : hawser__reason_name(rejected->reason));
+		return;
+	}
 	hawser__connection_lose(connection, status, -ECONNREFUSED,
 				"connect %s: the server refused: %.150s", client->address.text,
 				*rejected->text ? rejected->text
 						: hawser__reason_name(rejected->reason));
+}
+
+void hawser__client_calm(struct hawser__connection *connection)
+{
+	if (!connection->is_draining)
+		return;
+	/* Perhaps it ended by a cancel that the server still has to be told of. */
+	if (connection->fd >= 0)
+		hawser__connection_send_out(connection);
+	hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "the server drained");
 }
 
 uint64_t hawser__client_heartbeat(struct hawser_client *client)
@@ -265,12 +335,11 @@ uint64_t hawser__client_heartbeat(struct hawser_client *client)
 	struct hawser__connection *connection = client->connection;
 	uint64_t now_ms = client->loop->now_ms, quiet_since_ms;
 
-	if (!connection || connection->session.state != HAWSER__SESSION_OPEN)
+	if (!connection || !hawser__connection_is_open(connection))
 		return now_ms + client->heartbeat_ms;
-	if (now_ms - connection->heard_ms >= client->silence_timeout_ms) {
-		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ETIMEDOUT,
-					"%s: nothing was heard for %u ms", client->address.text,
-					client->silence_timeout_ms);
+	if (now_ms - connection->heard_ms >= connection->silence_timeout_ms) {
+		hawser__connection_break(connection, -ETIMEDOUT, "%s: nothing was heard for %u ms",
+					 client->address.text, connection->silence_timeout_ms);
 		return now_ms + client->heartbeat_ms;
 	}
 	/* The server wants to hear from us, and we from it. */
@@ -340,7 +409,8 @@ struct hawser_call *hawser_client_open(struct hawser_client *client,
 	bool streams = method && method->kind != HAWSER_UNARY;
 
 	if (hawser__client_check(client, NULL) < 0 || !method ||
-	    !hawser__context_is_valid(context) || (!callback && !streams) ||
+	    !hawser__context_is_valid(context) ||
+	    (!callback && (!streams || client->options.base)) ||
 	    (!request && !(method->kind & HAWSER_CLIENT_STREAM)) ||
 	    (request && request->descriptor != method->request) ||
 	    (callback && !client->options.base)) {
@@ -348,8 +418,16 @@ struct hawser_call *hawser_client_open(struct hawser_client *client,
 		return NULL;
 	}
 	if (!client->options.base)
-		return hawser__client_refused_stream(method);
+		return hawser__client_stream_open(client, method, request, context);
 	return hawser__client_loop_open(client, method, request, callback, data, context);
+}
+
+void hawser__client_refuse_stream(struct hawser__outgoing *outgoing)
+{
+	hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
+			   "%s: this version of Hawser (" HAWSER_VERSION
+			   ") does not run streams of requests yet",
+			   outgoing->call.method->name);
 }
 
 int hawser_client_connect(struct hawser_client *client, struct hawser_error *error)

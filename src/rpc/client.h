@@ -23,10 +23,21 @@ struct hawser_client {
 	char *name;
 	uint8_t *credentials;
 	unsigned fork_generation;
+	struct hawser__list calls; /* every call that its owner has not freed; blocking: streams */
 	struct hawser__loop *loop; /* shared by all clients of a base; a blocking client's own */
-	struct hawser__connection *connection;     /* NULL: none */
-	unsigned heartbeat_ms, silence_timeout_ms; /* as agreed with the server */
-	uint64_t pinged_ms;                        /* the last heartbeat */
+	struct hawser__connection *connection; /* NULL: none */
+	unsigned heartbeat_ms;                 /* as agreed with the server */
+	uint64_t pinged_ms;                    /* the last heartbeat */
+	struct hawser__retreat {        /* from a server that cannot be reached; client_session.c */
+		uint64_t progress;      /* frames that had got through when it was opened */
+		uint64_t opened_ms;     /* the connection that stands was opened; 0: none does */
+		uint64_t since_ms;      /* without a connection */
+		uint64_t next_ms;       /* the next try */
+		unsigned tries;         /* since then */
+		unsigned window_ms;     /* the server keeps the session for at least so long */
+		unsigned budget_tenths; /* of retries that are left */
+	} retreat;
+	uint64_t n_connections, n_resumed, n_sessions_lost, n_retried;
 	char server_name[HAWSER__SERVER_NAME_MAX];
 
 	/* ---- on an event_base ---- */
@@ -38,8 +49,7 @@ struct hawser_client {
 	struct hawser_error failure;  /* of the last candidate */
 	struct hawser__arena replies; /* holds a reply while its callback runs */
 	unsigned in_callback;
-	bool is_doomed;            /* freed inside a callback */
-	struct hawser__list calls; /* every call that its owner has not freed */
+	bool is_doomed; /* freed inside a callback */
 	struct hawser__list spare_calls;
 	unsigned n_spare_calls;
 
@@ -60,21 +70,42 @@ struct hawser_client {
 	pthread_t keeper;
 	pthread_cond_t keeper_wake;
 	bool has_keeper;
-	bool is_stopping;
+	atomic_bool is_stopping;
 };
 
 /** Fails if the client belongs to the parent process, or is NULL. 0 or a negative errno with the
  * error filled. */
 int hawser__client_check(struct hawser_client *client, struct hawser_error *error);
 
-/** A new connection with open queued and everything else held back; client->connection. 0 or
- * -ENOMEM. */
+/** A connection with open queued and everything else held back: a new one, or the one that is
+ * away. client->connection is set. 0 or -ENOMEM. */
 int hawser__client_prepare(struct hawser_client *client, const struct hawser__connection_ops *ops);
 /** The server accepted: takes what it said. False: the connection was closed, for its version. */
 bool hawser__client_opened(struct hawser__connection *connection, const Hawser__Opened *opened);
-/** The server refused: loses the connection. */
+/** The server refused: loses the connection, or breaks it if a new session may be had. */
 void hawser__client_rejected(struct hawser__connection *connection,
 			     const Hawser__Rejected *rejected);
+
+/** The last call has ended: that is what a draining server waits for. */
+void hawser__client_calm(struct hawser__connection *connection);
+
+/* client_session.c */
+/** The session part of open, in `session`; NULL: none is wanted. */
+Hawser__Session *hawser__client_ask_session(struct hawser_client *client, Hawser__Session *session);
+/** What opened says of it. False: the connection was closed, for what it says. */
+bool hawser__client_take_session(struct hawser__connection *connection,
+				 const Hawser__Session *session);
+/** The session is over, its connection tries on: calls that the server may have seen end, or are
+ * made again. */
+void hawser__client_lose_session(struct hawser__connection *connection, const char *why);
+/** The connection is away, for this reason: when to try is in retreat.next_ms. False: it is not to
+ * be tried, and the connection is lost. */
+bool hawser__client_away(struct hawser__connection *connection, const struct hawser_error *why);
+/** A try to connect failed. False: that was the last one, and the connection is lost. */
+bool hawser__client_try_failed(struct hawser_client *client, const struct hawser_error *why);
+/** While it is away: gives up a session that the server must have given up. */
+void hawser__client_check_window(struct hawser_client *client);
+
 /** Pings if it is time, and notices silence (the connection is lost then). Returns when to look
  * again. */
 uint64_t hawser__client_heartbeat(struct hawser_client *client);
@@ -90,9 +121,19 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 					     hawser_any_fn *callback, void *data,
 					     const struct hawser_context *context);
 
-/** A call of a blocking client's stream stub, which has failed already; NULL and errno without
+/* client_stream.c */
+/** A blocking stream. Waits for the connection and for room; a call that could not be made has
+ * failed already. NULL and errno without
  * memory. */
-struct hawser_call *hawser__client_refused_stream(const struct hawser_method *method);
+struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
+					       const struct hawser_method *method,
+					       const ProtobufCMessage *request,
+					       const struct hawser_context *context);
+/** The client is freed: its streams stay, for their owners to free. */
+void hawser__client_stream_orphan_all(struct hawser_client *client);
+
+/** Streams of requests are not run yet: fills the error. */
+void hawser__client_refuse_stream(struct hawser__outgoing *outgoing);
 
 /* client_blocking.c */
 int hawser__client_blocking_init(struct hawser_client *client);

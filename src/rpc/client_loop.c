@@ -9,7 +9,6 @@
 #include "util/alloc.h"
 #include "util/error.h"
 #include <errno.h>
-#include <hawser/version.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,11 +29,13 @@ struct async_call {
 	struct hawser__alarm alarm;      /* the deadline */
 	struct hawser__deferred refused; /* tells of a failure to start, not before open returned */
 	struct hawser__list link;        /* the client's */
-	bool has_ended, in_callback, is_freed;
+	unsigned in_callback;            /* a stream's end may come inside its message's */
+	bool has_ended, is_freed;
 	struct hawser__outgoing outgoing; /* last, because its end is cold */
 };
 
 static const struct hawser__connection_ops ops;
+static const struct hawser__outgoing_ops async_ops;
 
 static struct async_call *async_of(struct hawser__outgoing *outgoing)
 {
@@ -57,9 +58,24 @@ static void forget_attempt(struct hawser_client *client)
 	}
 }
 
+static void schedule(struct hawser_client *client)
+{
+	hawser__loop_set_alarm(client->loop, &client->connection->alarm, client->retreat.next_ms);
+}
+
 static void give_up(struct hawser_client *client, const struct hawser_error *why)
 {
-	hawser__connection_lose(client->connection, why->status, why->code, "%s", why->message);
+	struct hawser_error reason = *why;
+
+	forget_attempt(client);
+	if (hawser__client_try_failed(client, &reason))
+		schedule(client);
+}
+
+static bool is_trying(const struct hawser_client *client)
+{
+	return !hawser__list_empty(&client->attempt.link) || client->resolve ||
+	       client->connecting_fd >= 0 || client->connection->fd >= 0;
 }
 
 static void connected(struct hawser_client *client, int fd)
@@ -161,8 +177,15 @@ static void start_attempt(struct hawser__deferred *deferred)
 
 void hawser__client_loop_connect(struct hawser_client *client)
 {
-	if (hawser__client_prepare(client, &ops) == 0)
+	struct hawser_error error;
+
+	if (hawser__client_prepare(client, &ops) == 0) {
 		hawser__loop_defer(client->loop, &client->attempt);
+	} else if (client->connection) {
+		hawser__error_set(&error, -ENOMEM, "connect %s: out of memory",
+				  client->address.text);
+		give_up(client, &error);
+	}
 }
 
 /* ---- what the connection tells ---- */
@@ -178,26 +201,46 @@ static void on_opened(struct hawser__connection *connection, const Hawser__Opene
 	}
 }
 
+static void try_timed_out(struct hawser_client *client)
+{
+	struct hawser_error error;
+
+	hawser__error_set(&error, -ETIMEDOUT, "connect %s: no answer within %u ms",
+			  client->address.text, client->options.connect_timeout_ms);
+	error.status = HAWSER_UNAVAILABLE;
+	if (client->connection->fd >= 0)
+		hawser__connection_break(client->connection, error.code, "%s", error.message);
+	else
+		give_up(client, &error);
+}
+
 static void on_alarm(struct hawser__connection *connection)
 {
 	struct hawser_client *client = connection->owner;
+	uint64_t again_ms;
 
-	if (connection->session.state == HAWSER__SESSION_NEW) {
-		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -ETIMEDOUT,
-					"connect %s: no answer within %u ms", client->address.text,
-					client->options.connect_timeout_ms);
+	if (hawser__connection_is_open(connection)) {
+		again_ms = hawser__client_heartbeat(client);
+		if (client->connection && hawser__connection_is_open(client->connection))
+			hawser__loop_set_alarm(client->loop, &client->connection->alarm, again_ms);
 		return;
 	}
-	uint64_t again_ms = hawser__client_heartbeat(client);
-
+	if (is_trying(client)) {
+		try_timed_out(client);
+		return;
+	}
+	hawser__client_check_window(client);
 	if (client->connection)
-		hawser__loop_set_alarm(client->loop, &client->connection->alarm, again_ms);
+		hawser__client_loop_connect(client);
 }
 
-static void on_calm(struct hawser__connection *connection)
+static void on_away(struct hawser__connection *connection, const struct hawser_error *why)
 {
-	if (connection->is_draining)
-		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "the server drained");
+	struct hawser_client *client = connection->owner;
+
+	forget_attempt(client);
+	if (hawser__client_away(connection, why))
+		schedule(client);
 }
 
 static void on_lost(struct hawser__connection *connection, const struct hawser_error *why)
@@ -214,7 +257,8 @@ static const struct hawser__connection_ops ops = {
 	.opened = on_opened,
 	.rejected = hawser__client_rejected,
 	.alarm = on_alarm,
-	.calm = on_calm,
+	.calm = hawser__client_calm,
+	.away = on_away,
 	.lost = on_lost,
 };
 
@@ -246,7 +290,23 @@ static void call_release(struct async_call *call)
 	client->n_spare_calls++;
 }
 
-/* It has ended: the callback runs, once. */
+static void call_back(struct async_call *call, hawser_any_fn *callback,
+		      const ProtobufCMessage *message)
+{
+	struct hawser_client *client = call->client;
+
+	call->in_callback++;
+	client->in_callback++;
+	call->outgoing.call.method->deliver(callback, &call->outgoing.call, message, call->data);
+	client->in_callback--;
+	call->in_callback--;
+	/* Also after a reply that did not unpack, but not under a callback that still
+	 * reads its own. */
+	if (client->replies.used && !client->in_callback)
+		hawser__arena_reset(&client->replies);
+}
+
+/* It has ended: the callback runs, for the last time. */
 static void deliver(struct async_call *call)
 {
 	struct hawser__outgoing *outgoing = &call->outgoing;
@@ -257,21 +317,45 @@ static void deliver(struct async_call *call)
 	call->callback = NULL;
 	hawser__loop_clear_alarm(client->loop, &call->alarm);
 	hawser__list_unlink(&call->refused.link);
-	if (callback) {
-		call->in_callback = true;
-		client->in_callback++;
-		outgoing->call.method->deliver(callback, &outgoing->call, outgoing->reply,
-					       call->data);
-		client->in_callback--;
-		call->in_callback = false;
-	}
-	/* Also after a reply that did not unpack, but not under a callback that still
-	 * reads its own. */
-	if (client->replies.used && !client->in_callback)
+	if (callback)
+		call_back(call, callback, outgoing->reply);
+	else if (client->replies.used && !client->in_callback)
 		hawser__arena_reset(&client->replies);
 	outgoing->reply = NULL;
-	if (call->is_freed)
+	if (call->is_freed && !call->in_callback)
 		call_release(call);
+}
+
+static void cancel(struct async_call *call, const char *why);
+
+static void on_message(struct hawser__outgoing *outgoing, const uint8_t *packed, size_t length)
+{
+	struct async_call *call = async_of(outgoing);
+	const struct hawser_method *method = outgoing->call.method;
+	ProtobufCAllocator arena = hawser__arena_allocator(outgoing->replies);
+	ProtobufCMessage *message =
+		protobuf_c_message_unpack(method->reply, &arena, length, packed);
+
+	if (!message) {
+		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
+					 "%s: these %zu bytes are no valid %s, or there is no "
+					 "memory for it",
+					 method->name, length, method->reply->name);
+		return;
+	}
+	/* Held by the callback, whatever it does to the call. */
+	call->in_callback++;
+	if (call->callback)
+		call_back(call, call->callback, message);
+	call->in_callback--;
+	if (!call->has_ended && call->is_freed) {
+		call->callback = NULL;
+		cancel(call, "freed by the caller");
+	} else if (!call->has_ended) {
+		hawser__outgoing_consumed(outgoing, length);
+	} else if (call->is_freed && !call->in_callback) {
+		call_release(call);
+	}
 }
 
 static void on_done(struct hawser__outgoing *outgoing)
@@ -298,29 +382,6 @@ static void refuse_later(struct async_call *call)
 	hawser__loop_defer(call->client->loop, &call->refused);
 }
 
-static void refuse_stream(struct hawser__outgoing *outgoing)
-{
-	hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
-			   "%s: this version of Hawser (" HAWSER_VERSION
-			   ") does not run streams yet",
-			   outgoing->call.method->name);
-}
-
-struct hawser_call *hawser__client_refused_stream(const struct hawser_method *method)
-{
-	struct async_call *call = hawser__calloc(1, sizeof *call);
-
-	if (!call) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	hawser__outgoing_init(&call->outgoing, method, NULL);
-	hawser__list_init(&call->link);
-	call->has_ended = true;
-	refuse_stream(&call->outgoing);
-	return &call->outgoing.call;
-}
-
 struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 					     const struct hawser_method *method,
 					     const ProtobufCMessage *request,
@@ -341,7 +402,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 		return NULL;
 	}
 	outgoing = &call->outgoing;
-	hawser__outgoing_init(outgoing, method, on_done);
+	hawser__outgoing_init(outgoing, method, &async_ops);
 	outgoing->replies = &client->replies;
 	call->client = client;
 	call->callback = callback;
@@ -349,13 +410,14 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	hawser__alarm_init(&call->alarm, on_deadline);
 	hawser__list_init(&call->refused.link);
 	call->refused.run = on_refused;
-	call->has_ended = call->in_callback = call->is_freed = false;
+	call->has_ended = call->is_freed = false;
+	call->in_callback = 0;
 	hawser__list_append(&client->calls, &call->link);
 
 	/* The wake-up may be long ago, by the work of other callbacks. */
 	now_ms = hawser__loop_update_now(client->loop);
-	if (method->kind != HAWSER_UNARY) {
-		refuse_stream(outgoing);
+	if (method->kind & HAWSER_CLIENT_STREAM) {
+		hawser__client_refuse_stream(outgoing);
 		refuse_later(call);
 		return &outgoing->call;
 	}
@@ -388,13 +450,6 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	return &outgoing->call;
 }
 
-static struct async_call *async_call_of(struct hawser_call *call)
-{
-	if (!call || !call->is_outgoing)
-		return NULL;
-	return async_of(hawser__container_of(call, struct hawser__outgoing, call));
-}
-
 static void cancel(struct async_call *call, const char *why)
 {
 	if (call->outgoing.call.carrier)
@@ -410,12 +465,10 @@ static bool is_the_parents(const struct async_call *call)
 	return call->client && call->client->fork_generation != hawser__fork_generation();
 }
 
-int hawser_call_cancel(struct hawser_call *handle)
+static int async_cancel(struct hawser__outgoing *outgoing)
 {
-	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
+	struct async_call *call = async_of(outgoing);
 
-	if (!call)
-		return -EINVAL;
 	if (call->has_ended)
 		return -EALREADY;
 	if (is_the_parents(call))
@@ -424,11 +477,11 @@ int hawser_call_cancel(struct hawser_call *handle)
 	return 0;
 }
 
-void hawser_call_free(struct hawser_call *handle)
+static void async_release(struct hawser__outgoing *outgoing)
 {
-	struct async_call *call = (uintptr_t)handle & 1 ? NULL : async_call_of(handle);
+	struct async_call *call = async_of(outgoing);
 
-	if (!call || call->is_freed || is_the_parents(call))
+	if (call->is_freed || is_the_parents(call))
 		return;
 	call->is_freed = true;
 	if (call->in_callback)
@@ -440,6 +493,13 @@ void hawser_call_free(struct hawser_call *handle)
 	call->callback = NULL;
 	cancel(call, "freed by the caller");
 }
+
+static const struct hawser__outgoing_ops async_ops = {
+	.done = on_done,
+	.message = on_message,
+	.cancel = async_cancel,
+	.release = async_release,
+};
 
 /* ---- life ---- */
 
@@ -494,7 +554,7 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 	}
 	if (client->in_callback)
 		return true;
-	if (client->connection && client->connection->session.state == HAWSER__SESSION_OPEN) {
+	if (client->connection && hawser__connection_is_open(client->connection)) {
 		/* The server need not wait for a time-out to know. */
 		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
 

@@ -98,7 +98,7 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 {
 	struct hawser__connection *connection = client->connection;
 	int fd = connection->fd, found = POLLIN;
-	bool wants_write = connection->session.out.length > 0;
+	bool wants_write = hawser__session_unwritten(&connection->session) > 0;
 	ssize_t n = -EAGAIN;
 	size_t size;
 	uint8_t *room = hawser__connection_room(connection, &size);
@@ -107,7 +107,7 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 		hawser__connection_received(connection, -ENOMEM);
 		return;
 	}
-	client->is_receiving = true;
+	client->is_receiving = connection->has_reader = true;
 	pthread_mutex_unlock(&client->lock);
 	if (patiently || wants_write)
 		found = hawser__client_poll(client, fd, wants_write, until_ms);
@@ -124,11 +124,28 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 		pthread_cond_broadcast(&client->opened);
 		return;
 	}
+	connection->has_reader = false;
 	if (found & POLLPRI)
 		hawser__loop_run_posts(client->loop);
 	if (found & POLLOUT && !hawser__connection_flush(connection))
 		return;
 	hawser__connection_received(connection, n);
+}
+
+static bool can_read(const struct hawser_client *client)
+{
+	return client->reader == HAWSER__READER_NOBODY && hawser__client_is_open(client);
+}
+
+/* Until what is awaited has come, or the part of the reader falls to this thread. */
+static void wait_for_reader(struct hawser_client *client, struct hawser__waiter *waiter,
+			    uint64_t until_ms)
+{
+	if (client->reader == HAWSER__READER_KEEPER)
+		hawser__loop_wake(client->loop);
+	hawser__list_append(&client->waiters, &waiter->link);
+	hawser__client_cond_wait(client, &waiter->wake, until_ms);
+	hawser__list_unlink(&waiter->link);
 }
 
 /* Waits until the waiter is done, the time is over or the context cancelled: receives if
@@ -157,7 +174,12 @@ int hawser__client_wait(struct hawser_client *client, struct hawser__waiter *wai
 			/* Lost, and that ended every call: this waiter is done. */
 			break;
 		}
-		if (client->reader == HAWSER__READER_NOBODY || is_reader) {
+		if (is_reader && !hawser__client_is_open(client)) {
+			/* Nothing to read until the keeper has opened it again. */
+			is_reader = false;
+			hawser__client_hand_over(client);
+		}
+		if (is_reader || can_read(client)) {
 			is_reader = true;
 			client->reader = HAWSER__READER_CALLER;
 			hawser__client_receive(client, until_ms,
@@ -166,11 +188,7 @@ int hawser__client_wait(struct hawser_client *client, struct hawser__waiter *wai
 			patiently = true;
 			continue;
 		}
-		if (client->reader == HAWSER__READER_KEEPER)
-			hawser__loop_wake(client->loop);
-		hawser__list_append(&client->waiters, &waiter->link);
-		hawser__client_cond_wait(client, &waiter->wake, until_ms);
-		hawser__list_unlink(&waiter->link);
+		wait_for_reader(client, waiter, until_ms);
 	}
 	/* Also when this thread was woken to be the reader, but needs nothing more. */
 	if (is_reader || client->reader == HAWSER__READER_NOBODY)
@@ -182,15 +200,11 @@ void hawser__client_wait_slice(struct hawser_client *client, struct hawser__wait
 {
 	uint64_t until_ms = client->loop->now_ms + HAWSER__RECEIVE_MS;
 
-	if (client->reader == HAWSER__READER_NOBODY) {
+	if (can_read(client)) {
 		client->reader = HAWSER__READER_CALLER;
 		hawser__client_receive(client, until_ms, true);
 	} else {
-		if (client->reader == HAWSER__READER_KEEPER)
-			hawser__loop_wake(client->loop);
-		hawser__list_append(&client->waiters, &waiter->link);
-		hawser__client_cond_wait(client, &waiter->wake, until_ms);
-		hawser__list_unlink(&waiter->link);
+		wait_for_reader(client, waiter, until_ms);
 		if (client->reader != HAWSER__READER_NOBODY)
 			return;
 	}
@@ -199,18 +213,41 @@ void hawser__client_wait_slice(struct hawser_client *client, struct hawser__wait
 
 /* ---- the keeper ---- */
 
+/* Tells the server what has come, so that it need not keep it. */
+static void acknowledge(struct hawser_client *client)
+{
+	struct hawser__connection *connection = client->connection;
+
+	if (!hawser__session_owes_ack(&connection->session))
+		return;
+	hawser__connection_put_ack(connection);
+	hawser__connection_flush(connection);
+}
+
 /* Receives while nobody calls. With the lock. */
 static void keep(struct hawser_client *client)
 {
 	client->reader = HAWSER__READER_KEEPER;
-	while (!client->is_stopping && client->connection && !client->is_connecting &&
+	while (!client->is_stopping && hawser__client_is_open(client) && !client->is_connecting &&
 	       hawser__list_empty(&client->waiters)) {
-		uint64_t until_ms = hawser__client_heartbeat(client);
+		uint64_t until_ms;
 
-		if (client->connection)
+		acknowledge(client);
+		until_ms = hawser__client_heartbeat(client);
+		if (hawser__client_is_open(client))
 			hawser__client_receive(client, until_ms, true);
 	}
 	hawser__client_hand_over(client);
+}
+
+/* When the keeper is to look again. */
+static uint64_t next_look_ms(const struct hawser_client *client, uint64_t tick_ms)
+{
+	if (!client->connection)
+		return UINT64_MAX;
+	if (hawser__client_is_open(client) || client->is_connecting)
+		return client->loop->now_ms + tick_ms;
+	return client->retreat.next_ms;
 }
 
 static void *keeper_main(void *data)
@@ -224,11 +261,15 @@ static void *keeper_main(void *data)
 		if (tick_ms > KEEPER_MS)
 			tick_ms = KEEPER_MS;
 		hawser__client_cond_wait(client, &client->keeper_wake,
-					 client->connection ? client->loop->now_ms + tick_ms
-							    : UINT64_MAX);
-		if (client->is_stopping || !hawser__client_is_open(client) || client->is_connecting)
+					 next_look_ms(client, tick_ms));
+		if (client->is_stopping || !client->connection || client->is_connecting)
 			continue;
-		if (client->reader == HAWSER__READER_NOBODY &&
+		if (!hawser__client_is_open(client)) {
+			hawser__client_reconnect(client);
+			continue;
+		}
+		acknowledge(client);
+		if (client->reader == HAWSER__READER_NOBODY && hawser__client_is_open(client) &&
 		    client->loop->now_ms - client->connection->call_ms >= tick_ms)
 			keep(client);
 		else
@@ -239,13 +280,13 @@ static void *keeper_main(void *data)
 	return NULL;
 }
 
-void hawser__client_start_keeper(struct hawser_client *client)
+bool hawser__client_start_keeper(struct hawser_client *client)
 {
 	sigset_t all, before;
 
 	if (client->has_keeper) {
 		pthread_cond_signal(&client->keeper_wake);
-		return;
+		return true;
 	}
 	/* The program's signals are for the program's threads. */
 	sigfillset(&all);
@@ -254,4 +295,5 @@ void hawser__client_start_keeper(struct hawser_client *client)
 	 * connection then, and the next call opens another. */
 	client->has_keeper = pthread_create(&client->keeper, NULL, keeper_main, client) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return client->has_keeper;
 }

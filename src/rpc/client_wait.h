@@ -6,7 +6,9 @@
  * receives itself, two system calls and no thread switch. While nobody calls, a
  * quiet keeper thread receives, so that pings, close and the end of the
  * connection are noticed; it wakes up about once a second and steps aside when a
- * caller comes.
+ * caller comes. When the connection breaks the keeper opens it again; callers wait for their
+ * replies all the same, and one of them is the reader again when there is something to
+ * read.
  *
  * Everything here is called with the client's lock. The reader is the only one in a system
  * call without it; whoever loses the connection meanwhile leaves it to the
@@ -16,6 +18,8 @@
 #define HAWSER_RPC_CLIENT_WAIT_H
 
 #include "rpc/client.h"
+
+extern const struct hawser__connection_ops hawser__client_blocking_ops;
 
 /* How long a caller waits in recv(2) itself, before it asks poll(2) to watch for
  * other things, too. Bounds how late a cancellation is noticed. */
@@ -79,17 +83,33 @@ void hawser__client_hand_over(struct hawser_client *client);
  */
 int hawser__client_poll(struct hawser_client *client, int fd, bool wants_write, uint64_t until_ms);
 
-/** Starts the keeper, or lets it know that there is a connection again. */
-void hawser__client_start_keeper(struct hawser_client *client);
+/** Starts the keeper, or lets it know that there is a connection again. False: it cannot be
+ * started. */
+bool hawser__client_start_keeper(struct hawser_client *client);
+
+/** As the keeper: tries to open the connection that is away again, if it is time. */
+void hawser__client_reconnect(struct hawser_client *client);
 
 /** An open connection, made by this thread or another. Returns 0, or a negative errno and the
  * error. */
 int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_ms,
 			       const struct hawser_context *context, struct hawser_error *error);
 
+struct hawser__outgoing;
+
+/**
+ * Starts a blocking call: connects if need be, waits for room. Returns 0 or, with the call's error
+ * filled, a negative errno; -ECONNRESET: the connection was lost meanwhile.
+ */
+int hawser__client_start(struct hawser_client *client, struct hawser__outgoing *outgoing,
+			 struct hawser__waiter *waiter, const ProtobufCMessage *request,
+			 const struct hawser_context *context);
+/** Its caller waits no more, because of -ECANCELED or -ETIMEDOUT. */
+void hawser__client_give_up(struct hawser__outgoing *outgoing, int why);
+
 static inline bool hawser__client_is_open(const struct hawser_client *client)
 {
-	return client->connection && client->connection->session.state == HAWSER__SESSION_OPEN;
+	return client->connection && hawser__connection_is_open(client->connection);
 }
 
 #endif /* HAWSER_RPC_CLIENT_WAIT_H */

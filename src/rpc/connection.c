@@ -1,4 +1,5 @@
-/* A connection from its first byte to its last; connection.h gives the idea. */
+/* A connection from its beginning to its end, and what its frames mean; connection.h
+ * gives the idea. */
 
 #include "rpc/connection.h"
 
@@ -15,20 +16,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-	/* An unfinished frame's buffer grows by this at least: a peer must send bytes
-	 * before it can make us hold memory for them. */
-	GROW_BYTES = 64 * 1024,
-	/* What an eager connection sends at once: about a segment of Ethernet. */
-	EAGER_BYTES = 1460,
 	/* How long a connection that said close waits for the peer to close, too. */
 	LINGER_MS = 1000,
 };
 
-static void on_event(evutil_socket_t fd, short what, void *data);
 static void on_alarm(struct hawser__alarm *alarm);
+static void on_ack_alarm(struct hawser__alarm *alarm);
 static void on_flush(struct hawser__deferred *deferred);
 
 /* ---- life ---- */
@@ -45,40 +42,43 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	connection->loop = setup->loop;
 	connection->name = setup->name;
 	connection->serving = setup->serving;
+	connection->keeps_requests = setup->keeps_requests;
 	connection->fd = -1;
 	connection->is_traced = hawser__trace_enabled();
-	connection->held = SIZE_MAX;
 	connection->max_unsent = setup->max_unsent;
+	connection->max_log = setup->max_log;
+	connection->window = setup->window;
+	connection->peer_window = HAWSER__DEFAULT_WINDOW_BYTES;
+	connection->log_total = setup->log_total;
 	connection->max_peer_message = SIZE_MAX;
 	connection->heard_ms = connection->sent_ms = connection->call_ms = setup->loop->now_ms;
 	hawser__session_init(&connection->session, setup->is_server, setup->max_payload,
 			     &setup->loop->pool);
 	hawser__list_init(&connection->incoming);
+	hawser__list_init(&connection->blocked);
 	hawser__list_init(&connection->outgoing);
 	hawser__list_init(&connection->link);
 	hawser__list_init(&connection->flush.link);
 	connection->flush.run = on_flush;
 	hawser__alarm_init(&connection->alarm, on_alarm);
+	hawser__alarm_init(&connection->ack_alarm, on_ack_alarm);
 	return connection;
-}
-
-static void unwatch(struct hawser__connection *connection)
-{
-	if (connection->is_watched)
-		event_del(&connection->event);
-	connection->is_watched = connection->is_reading = false;
 }
 
 void hawser__connection_free(struct hawser__connection *connection)
 {
 	if (!connection)
 		return;
-	unwatch(connection);
+	hawser__connection_unwatch(connection);
 	hawser__list_unlink(&connection->flush.link);
 	hawser__list_unlink(&connection->link);
 	hawser__loop_clear_alarm(connection->loop, &connection->alarm);
+	hawser__loop_clear_alarm(connection->loop, &connection->ack_alarm);
 	if (connection->fd >= 0)
 		close(connection->fd);
+	if (connection->log_total)
+		atomic_fetch_sub_explicit(connection->log_total, connection->log_counted,
+					  memory_order_relaxed);
 	hawser__session_deinit(&connection->session);
 	hawser__call_table_deinit(&connection->calls);
 	hawser__map_deinit(&connection->announced);
@@ -88,41 +88,43 @@ void hawser__connection_free(struct hawser__connection *connection)
 	free(connection);
 }
 
-/* Makes the event ask for what the state needs. */
-static int watch(struct hawser__connection *connection)
-{
-	short what = EV_PERSIST;
-
-	if (!connection->loop->base)
-		return 0;
-	unwatch(connection);
-	if (!connection->is_paused)
-		what |= EV_READ;
-	if (connection->wants_write)
-		what |= EV_WRITE;
-	if (what == EV_PERSIST)
-		return 0;
-	event_assign(&connection->event, connection->loop->base, connection->fd, what, on_event,
-		     connection);
-	if (event_add(&connection->event, NULL) < 0)
-		return -ENOMEM;
-	connection->is_watched = true;
-	connection->is_reading = !connection->is_paused;
-	return 0;
-}
-
 int hawser__connection_attach(struct hawser__connection *connection, int fd)
 {
 	connection->fd = fd;
-	return watch(connection);
+	connection->heard_ms = connection->sent_ms = connection->loop->now_ms;
+	return hawser__connection_watch(connection);
+}
+
+/* What belonged to the socket. */
+static void forget_socket(struct hawser__connection *connection)
+{
+	hawser__connection_unwatch(connection);
+	hawser__list_unlink(&connection->flush.link);
+	hawser__loop_clear_alarm(connection->loop, &connection->ack_alarm);
+	free(connection->in);
+	connection->in = NULL;
+	connection->in_length = connection->in_capacity = 0;
+	connection->skip = 0;
+	connection->wants_write = connection->is_mute = connection->is_paused = false;
+	connection->is_eager = connection->is_broken = false;
+}
+
+int hawser__connection_detach(struct hawser__connection *connection)
+{
+	int fd = connection->fd;
+
+	forget_socket(connection);
+	connection->fd = -1;
+	hawser__session_lost(&connection->session);
+	return fd;
 }
 
 const char *hawser__connection_peer(struct hawser__connection *connection, char *buffer,
 				    size_t size)
 {
-	if (!connection->name)
+	if (!connection->name && connection->fd >= 0)
 		return hawser__socket_peer(connection->fd, buffer, size);
-	snprintf(buffer, size, "%s", connection->name);
+	snprintf(buffer, size, "%s", connection->name ? connection->name : "");
 	return buffer;
 }
 
@@ -134,9 +136,10 @@ static void finish(struct hawser__connection *connection)
 	struct hawser_error unknown = {.status = HAWSER_UNAVAILABLE, .message = "connection lost"};
 	const struct hawser_error *why = connection->why ? connection->why : &unknown;
 
-	unwatch(connection);
+	hawser__connection_unwatch(connection);
 	hawser__list_unlink(&connection->flush.link);
 	hawser__loop_clear_alarm(connection->loop, &connection->alarm);
+	hawser__loop_clear_alarm(connection->loop, &connection->ack_alarm);
 	/* What they answer or start meanwhile must not come back here. */
 	connection->is_busy = true;
 	hawser__incoming_detach_all(connection);
@@ -144,30 +147,127 @@ static void finish(struct hawser__connection *connection)
 	connection->ops->lost(connection, why);
 }
 
+/* The socket goes, the session waits for the next one. The owner may end it now. */
+static void go_away(struct hawser__connection *connection)
+{
+	struct hawser_error unknown = {.status = HAWSER_UNAVAILABLE, .message = "connection lost"};
+	struct hawser_error *why = connection->why;
+	int fd = hawser__connection_detach(connection);
+
+	if (fd >= 0)
+		close(fd);
+	connection->why = NULL;
+	connection->ops->away(connection, why ? why : &unknown);
+	free(why);
+}
+
+static void note_why(struct hawser__connection *connection, enum hawser_status status, int code,
+		     const char *format, va_list arguments) HAWSER_PRINTF(4, 0);
+
+static void note_why(struct hawser__connection *connection, enum hawser_status status, int code,
+		     const char *format, va_list arguments)
+{
+	struct hawser_error *why = connection->why;
+
+	/* Broken first, and then lost before it was away: the end counts. */
+	if (!why)
+		connection->why = why = hawser__malloc(sizeof *why);
+	if (!why)
+		return;
+	why->status = status;
+	why->outcome = HAWSER_OUTCOME_UNKNOWN;
+	why->code = code;
+	vsnprintf(why->message, sizeof why->message, format, arguments);
+}
+
 void hawser__connection_lose(struct hawser__connection *connection, enum hawser_status status,
 			     int code, const char *format, ...)
 {
-	struct hawser_error *why;
 	va_list arguments;
 
 	/* The first reason counts. */
 	if (connection->is_lost)
 		return;
+	va_start(arguments, format);
+	note_why(connection, status, code, format, arguments);
+	va_end(arguments);
 	connection->is_lost = true;
-	connection->why = why = hawser__malloc(sizeof *why);
-	if (why) {
-		why->status = status;
-		why->outcome = HAWSER_OUTCOME_UNKNOWN;
-		why->code = code;
-		va_start(arguments, format);
-		vsnprintf(why->message, sizeof why->message, format, arguments);
-		va_end(arguments);
-	}
 	if (!connection->is_busy)
 		finish(connection);
 }
 
-static bool send_out(struct hawser__connection *connection);
+void hawser__connection_break(struct hawser__connection *connection, int code, const char *format,
+			      ...)
+{
+	va_list arguments;
+
+	if (connection->is_lost || connection->is_broken)
+		return;
+	va_start(arguments, format);
+	note_why(connection, HAWSER_UNAVAILABLE, code, format, arguments);
+	va_end(arguments);
+	/* A draining peer does not let anyone in again. */
+	if (!connection->holds || connection->is_draining || connection->is_closing) {
+		connection->is_lost = true;
+		connection->n_cut = hawser__incoming_count_awaited(connection);
+		if (!connection->is_busy)
+			finish(connection);
+		return;
+	}
+	connection->is_broken = true;
+	if (connection->has_reader) {
+		/* It is about to find out, and goes on from there. */
+		shutdown(connection->fd, SHUT_RDWR);
+		hawser__loop_wake(connection->loop);
+	} else if (!connection->is_busy) {
+		go_away(connection);
+	}
+}
+
+/* Writes a last frame on the socket, past everything that is queued; in the middle
+ * of a frame it would be taken for that frame's rest. */
+static void say_farewell(struct hawser__connection *connection,
+			 const struct hawser__problem *problem)
+{
+	struct hawser__pool pool = {.small.free = NULL};
+	struct hawser__session last;
+	struct iovec piece[1];
+
+	if (connection->fd < 0 || connection->session.log.partial ||
+	    connection->session.control.length)
+		return;
+	hawser__session_init(&last, true, 0, &pool);
+	last.state = HAWSER__SESSION_OPEN;
+	last.last_call = connection->session.last_call;
+	if (hawser__session_put_close(&last, problem) && hawser__session_peek(&last, piece, 1))
+		hawser__socket_send(connection->fd, piece, 1);
+	hawser__session_deinit(&last);
+	hawser__pool_deinit(&pool);
+}
+
+void hawser__connection_give_up(struct hawser__connection *connection, Hawser__Reason reason,
+				const char *format, ...)
+{
+	struct hawser__problem problem = {.reason = reason};
+	char peer[128];
+	va_list arguments;
+
+	if (connection->is_lost || connection->is_broken)
+		return;
+	va_start(arguments, format);
+	vsnprintf(problem.text, sizeof problem.text, format, arguments);
+	va_end(arguments);
+	if (!connection->holds) {
+		hawser__connection_close(connection, reason, "%s", problem.text);
+		return;
+	}
+	hawser__log(HAWSER_LOG_INFO, "%s: %s",
+		    hawser__connection_peer(connection, peer, sizeof peer), problem.text);
+	say_farewell(connection, &problem);
+	if (connection->fd >= 0)
+		hawser__socket_finish(connection->fd);
+	hawser__connection_break(connection, 0, "%s", problem.text);
+}
 
 void hawser__connection_close(struct hawser__connection *connection, Hawser__Reason reason,
 			      const char *format, ...)
@@ -186,9 +286,10 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 	hawser__log(is_error ? HAWSER_LOG_WARNING : HAWSER_LOG_INFO, "%s: closed: %s",
 		    hawser__connection_peer(connection, peer, sizeof peer), problem.text);
 
-	if (!connection->session.is_server && !connection->has_opened && !connection->held)
-		/* Calls that were held back until it opens stay unsent. */
-		hawser__buffer_consume(&connection->session.out, connection->session.out.length);
+	if (connection->fd < 0) {
+		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s", problem.text);
+		return;
+	}
 	if (connection->ops->closing)
 		connection->ops->closing(connection, reason);
 	if (hawser__connection_put_close(connection, &problem) < 0) {
@@ -198,14 +299,12 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 	}
 	if (!connection->session.is_server) {
 		/* A server has nothing to say to this that could get lost. */
-		connection->held = connection->held ? connection->held : SIZE_MAX;
-		send_out(connection);
+		hawser__connection_send_out(connection);
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, -EPROTO, "%s: %s", peer,
 					problem.text);
 		return;
 	}
 	hawser__incoming_detach_all(connection);
-	connection->held = SIZE_MAX;
 	connection->is_closing = true;
 	connection->is_paused = false;
 	connection->skip = 0;
@@ -236,6 +335,36 @@ static void on_alarm(struct hawser__alarm *alarm)
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "closed");
 	else if (connection->ops->alarm)
 		connection->ops->alarm(connection);
+}
+
+static void on_ack_alarm(struct hawser__alarm *alarm)
+{
+	struct hawser__connection *connection =
+		hawser__container_of(alarm, struct hawser__connection, ack_alarm);
+
+	if (!hawser__connection_is_open(connection) ||
+	    !hawser__session_owes_ack(&connection->session))
+		return;
+	/* A connection that is in use has a frame to send soon. */
+	if (!hawser__session_urge_ack(&connection->session))
+		hawser__connection_put_ack(connection);
+	hawser__connection_flush(connection);
+}
+
+static void on_flush(struct hawser__deferred *deferred)
+{
+	hawser__connection_flush(hawser__container_of(deferred, struct hawser__connection, flush));
+}
+
+void hawser__connection_settle(struct hawser__connection *connection)
+{
+	connection->is_busy = false;
+	if (connection->is_lost)
+		finish(connection);
+	else if (connection->is_broken && !connection->has_reader)
+		go_away(connection);
+	else
+		hawser__connection_flush(connection);
 }
 
 /* ---- frames in ---- */
@@ -271,10 +400,16 @@ static void on_close(struct hawser__connection *connection, const struct hawser_
 	if (connection->ops->close)
 		connection->ops->close(connection, close);
 	/* Before any callback runs: what it calls in turn must not go to this connection. */
-	if (close->reason == HAWSER__REASON__REASON_DRAINING)
+	if (close->reason == HAWSER__REASON__REASON_DRAINING) {
 		connection->is_draining = true;
-	else
+	} else if (close->reason == HAWSER__REASON__REASON_SILENT && connection->holds) {
+		/* The connection alone: the session goes on with the next one. */
+		hawser__connection_break(connection, 0, "%s", why.message);
+		hawser__close__free_unpacked(close, NULL);
+		return;
+	} else {
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s", why.message);
+	}
 	/* Those have not run and never will: their callers may try elsewhere. */
 	hawser__outgoing_fail_above(connection, close->last_call, &why);
 	if (connection->is_draining && hawser__connection_calls(connection) == 0)
@@ -300,7 +435,8 @@ static const struct hawser_method *method_of(struct hawser__connection *connecti
 	return call ? call->method : NULL;
 }
 
-static void on_frame(struct hawser__connection *connection, const struct hawser__frame *frame)
+void hawser__connection_on_frame(struct hawser__connection *connection,
+				 const struct hawser__frame *frame)
 {
 	if (connection->is_traced)
 		hawser__trace_frame(connection, false, frame, method_of(connection, frame));
@@ -320,8 +456,7 @@ static void on_frame(struct hawser__connection *connection, const struct hawser_
 		break;
 	case HAWSER__FRAME_PING:
 		if (hawser__connection_put_number(connection, HAWSER__FRAME_PONG, frame->id) < 0)
-			hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
-						"out of memory");
+			hawser__connection_break(connection, -ENOMEM, "out of memory");
 		break;
 	case HAWSER__FRAME_PONG:
 		if (connection->ops->pong)
@@ -343,310 +478,24 @@ static void on_frame(struct hawser__connection *connection, const struct hawser_
 		on_close(connection, frame);
 		break;
 	case HAWSER__FRAME_MESSAGE:
+		hawser__outgoing_message(connection, frame);
+		break;
 	case HAWSER__FRAME_WINDOW:
-		/* Only streams have them, and a stream's call was refused: these were on
-		 * their way before its caller knew. */
+		hawser__incoming_window(connection, frame->id, frame->window);
+		break;
 	case HAWSER__FRAME_IGNORED:
 	case HAWSER__FRAME_KINDS:
 		break;
 	}
 }
 
-static void on_oversized(struct hawser__connection *connection, const struct hawser__frame *frame)
+void hawser__connection_on_oversized(struct hawser__connection *connection,
+				     const struct hawser__frame *frame)
 {
 	if (connection->is_traced)
 		hawser__trace_frame(connection, false, frame, NULL);
 	if (frame->kind == HAWSER__FRAME_CALL)
 		hawser__incoming_oversized(connection, frame);
-	else if (frame->kind == HAWSER__FRAME_END)
+	else if (frame->kind == HAWSER__FRAME_END || frame->kind == HAWSER__FRAME_MESSAGE)
 		hawser__outgoing_oversized(connection, frame);
-}
-
-/* ---- bytes in ---- */
-
-/* Keeps what is left: the beginning of a frame whose whole length is `need` (0: not known yet), or
- * frames that have to wait. */
-static int keep_rest(struct hawser__connection *connection, const uint8_t *data, size_t length,
-		     size_t need)
-{
-	size_t capacity = connection->in_capacity;
-
-	if (length == 0) {
-		free(connection->in);
-		connection->in = NULL;
-		connection->in_length = connection->in_capacity = 0;
-		return 0;
-	}
-	if (connection->in && data >= connection->in &&
-	    data <= connection->in + connection->in_length) {
-		memmove(connection->in, data, length);
-		connection->in_length = length;
-		data = NULL;
-	}
-	if (need > length + GROW_BYTES && need > 2 * length)
-		need = length + (length > GROW_BYTES ? length : GROW_BYTES);
-	if (need < length)
-		need = length;
-	if (need > capacity) {
-		uint8_t *grown = hawser__realloc(connection->in, need);
-
-		if (!grown)
-			return -ENOMEM;
-		connection->in = grown;
-		connection->in_capacity = need;
-	}
-	if (data) {
-		memcpy(connection->in, data, length);
-		connection->in_length = length;
-	}
-	return 0;
-}
-
-static bool is_full(const struct hawser__connection *connection)
-{
-	/* Only what makes us answer has to wait for room; a client's replies do not. */
-	return connection->serving && connection->session.out.length > connection->max_unsent;
-}
-
-/* A peer on another processor can work on the first frames while we deal with the rest: with
- * 64 calls in flight on two processors that is the difference between taking turns and working side
- * by side. On the same processor it would only cost system calls. So one batch in 256
- * is sent piece by piece, as a try. */
-static bool begin_batch(struct hawser__connection *connection, size_t length)
-{
-	return length >= (size_t)2 * EAGER_BYTES && connection->batches++ == 0;
-}
-
-/* Whether something was sent. A socket that is full ends the eagerness for this batch. */
-static bool send_early(struct hawser__connection *connection, bool *is_eager)
-{
-	if (!*is_eager || connection->session.out.length < EAGER_BYTES ||
-	    connection->held != SIZE_MAX || connection->wants_write || connection->is_lost)
-		return false;
-	*is_eager = !send_out(connection);
-	return *is_eager;
-}
-
-static void process(struct hawser__connection *connection, uint8_t *data, size_t length)
-{
-	struct hawser__problem problem;
-	struct hawser__frame frame;
-	bool is_try = begin_batch(connection, length);
-	bool is_eager = connection->is_eager || is_try;
-	int n_sends = 0, unread = 0;
-	size_t need = 0;
-
-	while (length && !connection->is_lost && !connection->is_closing) {
-		ptrdiff_t taken;
-
-		if (connection->skip) {
-			size_t part = connection->skip < length ? (size_t)connection->skip : length;
-
-			connection->skip -= part;
-			data += part;
-			length -= part;
-			continue;
-		}
-		if (is_full(connection)) {
-			connection->is_paused = true;
-			need = 0;
-			break;
-		}
-		taken = hawser__session_next(&connection->session, data, length, &frame, &need,
-					     &problem);
-		if (taken > 0) {
-			on_frame(connection, &frame);
-			data += taken;
-			length -= (size_t)taken;
-			if (send_early(connection, &is_eager) && is_try && n_sends++ == 0)
-				unread = hawser__socket_unread(connection->fd);
-		} else if (taken == -EMSGSIZE) {
-			connection->skip = need;
-			need = 0;
-			on_oversized(connection, &frame);
-		} else if (taken < 0) {
-			hawser__connection_close(connection, problem.reason, "%s", problem.text);
-			return;
-		} else {
-			break;
-		}
-	}
-	if (connection->is_lost || connection->is_closing)
-		return;
-	if (n_sends > 1)
-		connection->is_eager = hawser__socket_peer_is_parallel(connection->fd, unread);
-	if (length == 0 && !connection->in)
-		return;
-	if (keep_rest(connection, data, length, need) < 0)
-		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
-					"out of memory for a frame of %zu bytes", need);
-}
-
-uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *size)
-{
-	uint8_t *scratch = connection->loop->scratch;
-
-	/* A small beginning moves to the shared buffer, so that one receive can take
-	 * many frames; a large frame is received where it stays. */
-	if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
-		if (connection->in_length)
-			memcpy(scratch, connection->in, connection->in_length);
-		*size = HAWSER__READ_BYTES - connection->in_length;
-		return scratch + connection->in_length;
-	}
-	if (connection->in_capacity == connection->in_length) {
-		uint8_t *grown =
-			hawser__realloc(connection->in, connection->in_capacity + GROW_BYTES);
-
-		if (!grown)
-			return NULL;
-		connection->in = grown;
-		connection->in_capacity += GROW_BYTES;
-	}
-	*size = connection->in_capacity - connection->in_length;
-	return connection->in + connection->in_length;
-}
-
-void hawser__connection_settle(struct hawser__connection *connection)
-{
-	connection->is_busy = false;
-	if (connection->is_lost)
-		finish(connection);
-	else
-		hawser__connection_flush(connection);
-}
-
-void hawser__connection_received(struct hawser__connection *connection, ssize_t n)
-{
-	char text[128];
-
-	if (n == -EAGAIN || n == -EINTR)
-		return;
-	connection->is_busy = true;
-	connection->heard_ms = connection->loop->now_ms;
-	if (n > 0) {
-		size_t length = connection->in_length + (size_t)n;
-
-		connection->in_length = 0;
-		if (connection->is_closing) {
-			/* Whatever still comes is of no interest. */
-		} else if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
-			process(connection, connection->loop->scratch, length);
-		} else {
-			connection->in_length = length;
-			process(connection, connection->in, length);
-		}
-	} else if (n == 0) {
-		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s",
-					connection->is_closing ? "closed"
-							       : "the peer closed the connection");
-	} else {
-		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, (int)n,
-					"the connection broke: %s",
-					hawser__errno_text((int)n, text, sizeof text));
-	}
-	hawser__connection_settle(connection);
-}
-
-void hawser__connection_receive(struct hawser__connection *connection)
-{
-	size_t size;
-	uint8_t *room = hawser__connection_room(connection, &size);
-	ssize_t n = room ? hawser__socket_receive(connection->fd, room, size) : -ENOMEM;
-
-	hawser__connection_received(connection, n);
-}
-
-static void on_event(evutil_socket_t fd, short what, void *data)
-{
-	struct hawser__connection *connection = data;
-
-	(void)fd;
-	hawser__loop_update_now(connection->loop);
-	if (what & EV_WRITE && !hawser__connection_flush(connection))
-		return;
-	if (what & EV_READ)
-		hawser__connection_receive(connection);
-}
-
-/* ---- bytes out ---- */
-
-/* Sends what may go. True: the socket is full. */
-static bool send_out(struct hawser__connection *connection)
-{
-	struct hawser__buffer *out = &connection->session.out;
-	char text[128];
-
-	while (out->length && connection->held) {
-		ssize_t n = hawser__socket_send(connection->fd, out, connection->held);
-
-		if (n == -EAGAIN)
-			return true;
-		if (n == -EPIPE && !connection->is_paused) {
-			/* What the peer said before it went is still to be read, and tells
-			 * more than a broken pipe. */
-			hawser__buffer_consume(out, out->length);
-			return false;
-		}
-		if (n < 0) {
-			hawser__connection_lose(connection, HAWSER_UNAVAILABLE, (int)n,
-						"the connection broke: %s",
-						hawser__errno_text((int)n, text, sizeof text));
-			return false;
-		}
-		connection->sent_ms = connection->loop->now_ms;
-		if (connection->held != SIZE_MAX)
-			connection->held -= (size_t)n;
-	}
-	return false;
-}
-
-bool hawser__connection_flush(struct hawser__connection *connection)
-{
-	bool wants_write, was_paused = connection->is_paused;
-
-	if (connection->is_lost || connection->fd < 0 || connection->is_busy)
-		return !connection->is_lost;
-	connection->is_busy = true;
-	for (;;) {
-		wants_write = send_out(connection);
-		if (!connection->is_paused || connection->is_lost ||
-		    connection->session.out.length > connection->max_unsent / 2)
-			break;
-		/* There is room again: what had to wait goes on. */
-		connection->is_paused = false;
-		process(connection, connection->in, connection->in_length);
-	}
-	if (connection->is_closing && !connection->session.out.length)
-		hawser__socket_finish(connection->fd);
-	if (!connection->is_lost &&
-	    (wants_write != connection->wants_write || was_paused != connection->is_paused ||
-	     (connection->is_paused && connection->is_reading))) {
-		connection->wants_write = wants_write;
-		if (watch(connection) < 0)
-			hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
-						"out of memory");
-	}
-	connection->is_busy = false;
-	if (connection->is_lost) {
-		finish(connection);
-		return false;
-	}
-	return true;
-}
-
-static void on_flush(struct hawser__deferred *deferred)
-{
-	hawser__connection_flush(hawser__container_of(deferred, struct hawser__connection, flush));
-}
-
-void hawser__connection_flush_soon(struct hawser__connection *connection)
-{
-	/* In the middle of received frames the end of them flushes. */
-	if (connection->is_busy)
-		return;
-	if (connection->loop->base)
-		hawser__loop_defer(connection->loop, &connection->flush);
-	else
-		hawser__connection_flush(connection);
 }

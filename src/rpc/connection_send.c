@@ -33,49 +33,37 @@ static void extra_free(struct extra *extra)
 		free(extra->bytes);
 }
 
-/* A frame's bytes from its payload's end: where it begins is not kept, but everything
- * of it was reserved in one piece. */
-static void trace_last(struct hawser__connection *connection, size_t length_before,
-		       const struct hawser_method *method)
+static int traced(struct hawser__connection *connection, const uint8_t *start)
 {
-	const struct hawser__chunk *last = connection->session.out.last;
-	size_t length = connection->session.out.length - length_before;
-
-	hawser__trace_sent(connection, last->data + last->end - length, method);
+	if (!start)
+		return -ENOMEM;
+	if (connection->is_traced)
+		hawser__trace_sent(connection, start, NULL);
+	return 0;
 }
 
 int hawser__connection_put(struct hawser__connection *connection, enum hawser__frame_kind kind,
 			   const ProtobufCMessage *message)
 {
-	size_t before = connection->session.out.length;
-	int r = hawser__session_put(&connection->session, kind, message);
-
-	if (r == 0 && connection->is_traced)
-		trace_last(connection, before, NULL);
-	return r;
+	return traced(connection, hawser__session_put(&connection->session, kind, message));
 }
 
 int hawser__connection_put_close(struct hawser__connection *connection,
 				 const struct hawser__problem *problem)
 {
-	size_t before = connection->session.out.length;
-	int r = hawser__session_put_close(&connection->session, problem);
-
-	if (r == 0 && connection->is_traced)
-		trace_last(connection, before, NULL);
-	return r;
+	return traced(connection, hawser__session_put_close(&connection->session, problem));
 }
 
 int hawser__connection_put_number(struct hawser__connection *connection,
 				  enum hawser__frame_kind kind, uint64_t number)
 {
-	size_t before = connection->session.out.length;
+	return traced(connection, hawser__session_put_number(&connection->session, kind, number));
+}
 
-	if (!hawser__frame_put_number(&connection->session.out, kind, number))
-		return -ENOMEM;
-	if (connection->is_traced)
-		trace_last(connection, before, NULL);
-	return 0;
+void hawser__connection_put_ack(struct hawser__connection *connection)
+{
+	/* Without memory the peer keeps its frames for a while longer. */
+	traced(connection, hawser__session_put_ack(&connection->session));
 }
 
 /* The fields of an end that most ends do not have. */
@@ -95,16 +83,17 @@ static int pack_rare_end(struct extra *extra, const struct hawser__end *end)
 	return extra_pack(extra, &rare.base);
 }
 
-static uint8_t *put_rare_end(struct hawser__buffer *out, uint64_t id, const struct hawser__end *end,
-			     enum hawser_outcome outcome, size_t packed_length)
+static uint8_t *put_rare_end(struct hawser__session *session, uint64_t id,
+			     const struct hawser__end *end, enum hawser_outcome outcome,
+			     size_t packed_length, uint8_t **start)
 {
 	struct extra extra;
 	uint8_t *payload;
 
 	if (pack_rare_end(&extra, end) < 0)
 		return NULL;
-	payload = hawser__frame_put_end(out, id, end->status, outcome, extra.bytes, extra.length,
-					packed_length);
+	payload = hawser__session_put_end(session, id, end->status, outcome, extra.bytes,
+					  extra.length, packed_length, start);
 	extra_free(&extra);
 	return payload;
 }
@@ -113,17 +102,16 @@ static int put_end(struct hawser__connection *connection, uint64_t id,
 		   const struct hawser_method *method, const struct hawser__end *end,
 		   const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
 {
-	struct hawser__buffer *out = &connection->session.out;
+	struct hawser__session *session = &connection->session;
 	/* Only a failure leaves the question open. */
 	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
-	size_t before = out->length;
-	uint8_t *payload;
+	uint8_t *payload, *start;
 
 	if (end->text || end->n_metadata || end->n_details)
-		payload = put_rare_end(out, id, end, outcome, packed_length);
+		payload = put_rare_end(session, id, end, outcome, packed_length, &start);
 	else
-		payload = hawser__frame_put_end(out, id, end->status, outcome, NULL, 0,
-						packed_length);
+		payload = hawser__session_put_end(session, id, end->status, outcome, NULL, 0,
+						  packed_length, &start);
 	if (!payload)
 		return -ENOMEM;
 	if (message)
@@ -131,7 +119,7 @@ static int put_end(struct hawser__connection *connection, uint64_t id,
 	else if (packed_length)
 		memcpy(payload, packed, packed_length);
 	if (connection->is_traced)
-		trace_last(connection, before, method);
+		hawser__trace_sent(connection, start, method);
 	return 0;
 }
 
@@ -143,6 +131,13 @@ int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id
 	va_list arguments;
 	int r;
 
+	/* Even refusals add up with a peer that takes them and says nothing of it. */
+	if (connection->session.log.frames.length / 2 > connection->max_log) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+					 "%zu bytes were sent, and not acknowledged for too long",
+					 connection->session.log.frames.length);
+		return 0;
+	}
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
@@ -192,7 +187,7 @@ static int pack_rare_call(struct extra *extra, const struct hawser_method *metho
 static uint8_t *put_rare_call(struct hawser__connection *connection, const struct hawser_call *call,
 			      bool announce, uint64_t timeout_ms,
 			      const struct hawser_metadata *metadata, size_t n_metadata,
-			      size_t length)
+			      size_t length, uint8_t **start)
 {
 	const struct hawser_method *method = call->method;
 	struct extra extra;
@@ -200,12 +195,12 @@ static uint8_t *put_rare_call(struct hawser__connection *connection, const struc
 
 	if (pack_rare_call(&extra, method, announce, metadata, n_metadata) < 0)
 		return NULL;
-	payload = hawser__frame_put_call(&connection->session.out, call->id, method->id, timeout_ms,
-					 extra.bytes, extra.length, length);
+	payload = hawser__session_put_call(&connection->session, call->id, method->id, timeout_ms,
+					   extra.bytes, extra.length, length, start);
 	extra_free(&extra);
-	/* A call that is held back may be taken back, and its announcement with it: until
-	 * the connection is open, each call announces. Without memory it is done again. */
-	if (payload && announce && connection->has_opened &&
+	/* A call that waits may be taken back, and its announcement with it: until the
+	 * connection is open, each call announces. Without memory it is done again. */
+	if (payload && announce && connection->session.log_flows &&
 	    hawser__map_insert(&connection->announced, (uintptr_t)method,
 			       (void *)(uintptr_t)method) == 0)
 		connection->last_method = method;
@@ -225,38 +220,91 @@ static bool is_announced(struct hawser__connection *connection, const struct haw
 
 static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, uint64_t timeout_ms,
 		     const struct hawser_metadata *metadata, size_t n_metadata,
-		     const ProtobufCMessage *request, size_t length)
+		     const ProtobufCMessage *message, const uint8_t *packed, size_t length)
 {
 	struct hawser__connection *connection = connection_of(carrier);
 	const struct hawser_method *method = call->method;
-	size_t before = connection->session.out.length;
 	bool announce = !is_announced(connection, method);
-	uint8_t *payload;
+	uint8_t *payload, *start;
 
 	if (announce || n_metadata)
 		payload = put_rare_call(connection, call, announce, timeout_ms, metadata,
-					n_metadata, length);
+					n_metadata, length, &start);
 	else
-		payload = hawser__frame_put_call(&connection->session.out, call->id, method->id,
-						 timeout_ms, NULL, 0, length);
+		payload = hawser__session_put_call(&connection->session, call->id, method->id,
+						   timeout_ms, NULL, 0, length, &start);
 	if (!payload)
 		return -ENOMEM;
-	protobuf_c_message_pack(request, payload);
+	if (message)
+		protobuf_c_message_pack(message, payload);
+	else if (length)
+		memcpy(payload, packed, length);
+	call->number = connection->session.log.last;
+	call->queued = start;
 	if (connection->is_traced)
-		trace_last(connection, before, method);
+		hawser__trace_sent(connection, start, method);
 	return 0;
+}
+
+static int send_message(struct hawser__carrier *carrier, struct hawser_call *call, bool last,
+			const ProtobufCMessage *message, const uint8_t *packed, size_t length)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+	uint8_t *start, *payload = hawser__session_put_message(&connection->session, call->id, last,
+							       length, &start);
+
+	if (!payload)
+		return -ENOMEM;
+	if (message)
+		protobuf_c_message_pack(message, payload);
+	else if (length)
+		memcpy(payload, packed, length);
+	if (connection->is_traced)
+		hawser__trace_sent(connection, start, call->method);
+	return 0;
+}
+
+static int send_window(struct hawser__carrier *carrier, struct hawser_call *call, uint64_t bytes)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+	uint8_t *start;
+
+	if (!hawser__session_put_window(&connection->session, call->id, bytes, &start))
+		return -ENOMEM;
+	if (connection->is_traced)
+		hawser__trace_sent(connection, start, call->method);
+	return 0;
+}
+
+static bool has_room(const struct hawser__carrier *carrier)
+{
+	const struct hawser__connection *connection =
+		hawser__container_of(carrier, const struct hawser__connection, carrier);
+
+	return connection->session.log.frames.length <= connection->max_unsent;
+}
+
+static bool was_sent(const struct hawser__carrier *carrier, const struct hawser_call *call)
+{
+	const struct hawser__connection *connection =
+		hawser__container_of(carrier, const struct hawser__connection, carrier);
+
+	return hawser__log_was_sent(&connection->session.log, call->number);
 }
 
 static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *call)
 {
 	struct hawser__connection *connection = connection_of(carrier);
 
-	/* What was held back until the connection opens need not be sent at all. */
-	if (!connection->has_opened &&
-	    hawser__session_unsend_call(&connection->session, call->id, connection->held))
-		return;
+	uint8_t *start;
+
+	/* What still waits for a connection need not be executed at all. */
+	if (!was_sent(carrier, call))
+		hawser__frame_take_back(call->queued, call->id);
 	/* Without memory the peer works in vain; that is all. */
-	hawser__connection_put_number(connection, HAWSER__FRAME_CANCEL, call->id);
+	else if (hawser__session_put_cancel(&connection->session, call->id, &start) &&
+		 connection->is_traced)
+		hawser__trace_sent(connection, start, call->method);
 }
 
 static size_t max_message(const struct hawser__carrier *carrier)
@@ -273,7 +321,11 @@ static const char *peer(struct hawser__carrier *carrier, char *buffer, size_t si
 const struct hawser__carrier_ops hawser__connection_carrier_ops = {
 	.send_end = send_end,
 	.send_call = send_call,
+	.send_message = send_message,
+	.send_window = send_window,
+	.has_room = has_room,
 	.send_cancel = send_cancel,
+	.was_sent = was_sent,
 	.max_message = max_message,
 	.peer = peer,
 };

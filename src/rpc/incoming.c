@@ -41,6 +41,17 @@ static void on_deadline(struct hawser__alarm *alarm)
 	hawser__incoming_cancelled(incoming);
 }
 
+uint32_t hawser__incoming_count_awaited(const struct hawser__connection *connection)
+{
+	const struct hawser__list *link;
+	uint32_t count = 0;
+
+	list_for_each (link, &connection->incoming)
+		count += hawser__container_of(link, const struct hawser__incoming, link)
+				 ->call.carrier != NULL;
+	return count;
+}
+
 void hawser__incoming_detach_all(struct hawser__connection *connection)
 {
 	while (!hawser__list_empty(&connection->incoming)) {
@@ -131,10 +142,18 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 					  method->name, connection->n_incoming, serving->max_calls);
 		return false;
 	}
-	if (method->kind != HAWSER_UNARY) {
+	if (connection->session.log.frames.length > connection->max_log) {
+		hawser__connection_refuse(
+			connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+			"%s: %zu bytes wait for the client to take or acknowledge "
+			"them, the limit is %zu",
+			method->name, connection->session.log.frames.length, connection->max_log);
+		return false;
+	}
+	if (method->kind & HAWSER_CLIENT_STREAM) {
 		hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED,
 					  "%s: this version of Hawser (" HAWSER_VERSION
-					  ") does not run streams yet",
+					  ") does not run streams of requests yet",
 					  method->name);
 		return false;
 	}
@@ -235,6 +254,11 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	hawser__alarm_init(&incoming->alarm, on_deadline);
 	incoming->extras = NULL;
 	incoming->on_cancel = NULL;
+	if (entry->method->kind & HAWSER_SERVER_STREAM) {
+		atomic_store_explicit(&incoming->window, (long long)connection->peer_window,
+				      memory_order_relaxed);
+		incoming->on_writable = NULL;
+	}
 	connection->n_incoming++;
 	hawser__count(&serving->in_flight, 1);
 	serve(incoming, entry);

@@ -49,6 +49,12 @@ struct hawser__incoming {
 	struct hawser__extras *extras; /* metadata and details to go; NULL: none */
 	hawser_cancel_fn *on_cancel;
 	void *on_cancel_data;
+	/* A stream of replies. */
+	atomic_llong window; /* bytes that the caller still takes */
+	atomic_uint posted;  /* messages on their way from other threads */
+	hawser_writable_fn *on_writable;
+	void *on_writable_data;
+	struct hawser__list blocked; /* the connection's, while it waits for room */
 	/* An answer on its way from another thread. */
 	struct hawser__post post;
 	struct hawser__answer {
@@ -89,9 +95,27 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 int hawser__incoming_oversized(struct hawser__connection *connection,
 			       const struct hawser__frame *frame);
 
+/** The peer takes more of a stream's messages. */
+void hawser__incoming_window(struct hawser__connection *connection, uint64_t id, uint64_t bytes);
+/** Tells the handlers that wait for room, if there is some. */
+void hawser__incoming_unblock(struct hawser__connection *connection);
+/** Whether messages from other threads are still on their way, which what comes later must not
+ * overtake. */
+static inline bool hawser__incoming_is_overtaking(struct hawser__incoming *incoming)
+{
+	return atomic_load_explicit(&incoming->posted, memory_order_acquire) != 0;
+}
+/** Sends one message of a stream of replies; see hawser_call_send. */
+int hawser__incoming_send(struct hawser__incoming *incoming, const struct hawser_call *handle,
+			  const ProtobufCMessage *message);
+/** The largest reply that both ends and the method allow. Calls that have a carrier. */
+size_t hawser__incoming_reply_limit(const struct hawser__incoming *incoming);
+
 /** The peer does not wait for that call any more. */
 void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id);
 
+/** Calls of the connection whose callers still wait. */
+uint32_t hawser__incoming_count_awaited(const struct hawser__connection *connection);
 /** The connection is gone: its calls are cancelled, and live on until their handlers answer. */
 void hawser__incoming_detach_all(struct hawser__connection *connection);
 

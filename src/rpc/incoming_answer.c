@@ -23,6 +23,7 @@ void hawser__incoming_leave_wire(struct hawser__incoming *incoming)
 {
 	if (incoming->call.carrier && incoming->is_linked)
 		hawser__call_table_remove(&incoming->connection->calls, incoming->call.id);
+	hawser__list_unlink(&incoming->blocked);
 	incoming->call.carrier = NULL;
 }
 
@@ -84,7 +85,7 @@ int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_sta
 				      packed_length);
 }
 
-static size_t reply_limit(const struct hawser__incoming *incoming)
+size_t hawser__incoming_reply_limit(const struct hawser__incoming *incoming)
 {
 	const struct hawser__carrier *carrier = incoming->call.carrier;
 	size_t limit = incoming->serving->max_reply_bytes,
@@ -108,7 +109,7 @@ static int answer_here(struct hawser__incoming *incoming, enum hawser_status *st
 		return -EPIPE;
 	}
 	if (*status == HAWSER_OK) {
-		size_t limit = reply_limit(incoming);
+		size_t limit = hawser__incoming_reply_limit(incoming);
 		size_t length =
 			message ? protobuf_c_message_get_packed_size(message) : packed_length;
 		char sentence[HAWSER_ERROR_MESSAGE_SIZE];
@@ -210,7 +211,8 @@ int hawser__incoming_answer(struct hawser__incoming *incoming, const struct haws
 		&incoming->state, &state, state | HAWSER__SLOT_ANSWERED, memory_order_acq_rel,
 		memory_order_relaxed));
 
-	if (!hawser__loop_is_here(incoming->serving->loop))
+	if (!hawser__loop_is_here(incoming->serving->loop) ||
+	    hawser__incoming_is_overtaking(incoming))
 		return answer_from_elsewhere(incoming, status, outcome, text, message, state);
 
 	r = answer_here(incoming, &status, outcome, text, message, NULL, 0);

@@ -4,6 +4,7 @@
 
 #include "rpc/connection.h"
 #include "rpc/metadata.h"
+#include "util/alloc.h"
 #include "util/error.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -14,11 +15,13 @@
 enum { EXTRAS_BYTES = 64 * 1024 };
 
 void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawser_method *method,
-			   void (*done)(struct hawser__outgoing *outgoing))
+			   const struct hawser__outgoing_ops *ops)
 {
 	outgoing->call = (struct hawser_call){
 		.method = method, .deadline_ms = UINT64_MAX, .is_outgoing = true};
-	outgoing->done = done;
+	outgoing->ops = ops;
+	outgoing->window = 0;
+	outgoing->consumed = 0;
 	outgoing->replies = NULL;
 	outgoing->reply = NULL;
 	outgoing->error.status = HAWSER_OK;
@@ -27,6 +30,8 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 	outgoing->error.message[0] = 0;
 	outgoing->details = NULL;
 	outgoing->n_details = 0;
+	outgoing->again = NULL;
+	outgoing->was_sent_before = false;
 	hawser__arena_init(&outgoing->arena, EXTRAS_BYTES);
 	hawser__list_init(&outgoing->link);
 }
@@ -34,6 +39,7 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 void hawser__outgoing_deinit(struct hawser__outgoing *outgoing)
 {
 	hawser__arena_deinit(&outgoing->arena);
+	free(outgoing->again);
 }
 
 uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
@@ -99,10 +105,11 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -EMSGSIZE,
 			      "%s: the request has %zu bytes, the limit is %zu", method->name,
 			      length, limit);
-	if (connection->session.out.length > connection->max_unsent)
+	if (connection->session.log.frames.length > connection->max_log)
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOBUFS,
-			      "%s: %zu bytes are unsent on this connection, the limit is %zu",
-			      method->name, connection->session.out.length, connection->max_unsent);
+			      "%s: %zu bytes wait to be sent or acknowledged, the limit is %zu",
+			      method->name, connection->session.log.frames.length,
+			      connection->max_log);
 	if (context && context->n_metadata) {
 		r = hawser__metadata_check(context->metadata, context->n_metadata);
 		if (r == -EMSGSIZE)
@@ -122,7 +129,7 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 			      method->name);
 	r = carrier->ops->send_call(carrier, &outgoing->call, timeout_ms,
 				    context ? context->metadata : NULL,
-				    context ? context->n_metadata : 0, request, length);
+				    context ? context->n_metadata : 0, request, NULL, length);
 	if (r < 0) {
 		hawser__call_table_remove(&connection->calls, outgoing->call.id);
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r, "%s: out of memory",
@@ -130,10 +137,35 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	}
 	hawser__session_take_call(&connection->session);
 	outgoing->call.carrier = carrier;
+	outgoing->window = (long long)connection->window;
+	/* Without memory it is not made again; that is all. */
+	if (method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
+	    connection->keeps_requests)
+		outgoing->again = hawser__again_new(request, length, context);
 	hawser__list_append(&connection->outgoing, &outgoing->link);
 	connection->n_outgoing++;
 	connection->call_ms = now_ms;
 	return 0;
+}
+
+void hawser__outgoing_retime(struct hawser__connection *connection)
+{
+	const struct hawser__carrier *carrier = &connection->carrier;
+	uint64_t now_ms = connection->loop->now_ms;
+
+	/* Those that were never sent are at the list's end. */
+	for (struct hawser__list *link = connection->outgoing.previous;
+	     link != &connection->outgoing; link = link->previous) {
+		struct hawser_call *call =
+			&hawser__container_of(link, struct hawser__outgoing, link)->call;
+
+		if (carrier->ops->was_sent(carrier, call))
+			return;
+		if (call->deadline_ms != UINT64_MAX)
+			hawser__frame_set_timeout(call->queued, call->deadline_ms > now_ms
+									? call->deadline_ms - now_ms
+									: 1);
+	}
 }
 
 /* Takes it from its connection, which may be gone afterwards. */
@@ -141,6 +173,9 @@ static void leave(struct hawser__outgoing *outgoing)
 {
 	struct hawser__connection *connection = connection_of(outgoing);
 
+	if (outgoing->was_sent_before && (outgoing->error.outcome == HAWSER_OUTCOME_NOT_SENT ||
+					  outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED))
+		outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
 	hawser__call_table_remove(&connection->calls, outgoing->call.id);
 	hawser__list_unlink(&outgoing->link);
 	outgoing->call.carrier = NULL;
@@ -152,7 +187,7 @@ static void leave(struct hawser__outgoing *outgoing)
 static void finish(struct hawser__outgoing *outgoing)
 {
 	leave(outgoing);
-	outgoing->done(outgoing);
+	outgoing->ops->done(outgoing);
 }
 
 static void set_error(struct hawser__outgoing *outgoing, enum hawser_status status,
@@ -235,8 +270,10 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 		set_error(outgoing, status_of(frame), outcome_of(frame), NULL);
 	if (frame->more)
 		take_rare(outgoing, frame);
-	if (outgoing->error.status == HAWSER_OK &&
-	    frame->payload_length > reply_limit(connection, method)) {
+	if (outgoing->error.status == HAWSER_OK && method->kind & HAWSER_SERVER_STREAM) {
+		connection->n_succeeded++;
+	} else if (outgoing->error.status == HAWSER_OK &&
+		   frame->payload_length > reply_limit(connection, method)) {
 		refuse_reply(outgoing, frame, reply_limit(connection, method));
 	} else if (outgoing->error.status == HAWSER_OK) {
 		ProtobufCAllocator arena = {NULL};
@@ -260,12 +297,62 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 			set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
 				  HAWSER_OUTCOME_EXECUTED, text);
 		}
+		if (outgoing->error.status == HAWSER_OK)
+			connection->n_succeeded++;
 	} else if (outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED) {
 		/* Perhaps the peer did not understand the method: name it again next time. */
 		hawser__map_remove(&connection->announced, (uintptr_t)method);
 		connection->last_method = NULL;
 	}
 	finish(outgoing);
+}
+
+void hawser__outgoing_message(struct hawser__connection *connection,
+			      const struct hawser__frame *frame)
+{
+	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
+	struct hawser__outgoing *outgoing;
+	size_t limit;
+
+	/* Abandoned while it was under way. */
+	if (!call || !call->is_outgoing)
+		return;
+	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
+	if (!(call->method->kind & HAWSER_SERVER_STREAM) || outgoing->window <= 0) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+					 "message: call %llu (%s) %s",
+					 (unsigned long long)frame->id, call->method->name,
+					 outgoing->window <= 0 ? "has used up its window"
+							       : "is no stream of replies");
+		return;
+	}
+	outgoing->window -= (long long)frame->payload_length + HAWSER__MESSAGE_COST;
+	limit = reply_limit(connection, call->method);
+	if (frame->payload_length > limit)
+		hawser__outgoing_abandon(outgoing, HAWSER_RESOURCE_EXHAUSTED,
+					 "%s: a message has %zu bytes, the limit is %zu",
+					 call->method->name, frame->payload_length, limit);
+	else
+		outgoing->ops->message(outgoing, frame->payload, frame->payload_length);
+}
+
+void hawser__outgoing_consumed(struct hawser__outgoing *outgoing, size_t length)
+{
+	struct hawser__carrier *carrier = outgoing->call.carrier;
+	struct hawser__connection *connection;
+
+	outgoing->consumed += length + HAWSER__MESSAGE_COST;
+	if (!carrier)
+		return;
+	connection = connection_of(outgoing);
+	if (outgoing->consumed < connection->window / 2)
+		return;
+	/* Without memory it is tried again with the next message. */
+	if (carrier->ops->send_window(carrier, &outgoing->call, outgoing->consumed) < 0)
+		return;
+	outgoing->window += (long long)outgoing->consumed;
+	outgoing->consumed = 0;
+	hawser__connection_flush_soon(connection);
 }
 
 void hawser__outgoing_oversized(struct hawser__connection *connection,
@@ -276,9 +363,22 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 
 	if (!call || !call->is_outgoing)
 		return;
+	if (frame->kind == HAWSER__FRAME_MESSAGE) {
+		hawser__outgoing_message(connection, frame);
+		return;
+	}
 	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
 	refuse_reply(outgoing, frame, reply_limit(connection, call->method));
 	finish(outgoing);
+}
+
+/* What this end alone knows of a call that has no end yet. */
+static enum hawser_outcome outcome_here(const struct hawser__outgoing *outgoing)
+{
+	const struct hawser__carrier *carrier = outgoing->call.carrier;
+
+	return carrier->ops->was_sent(carrier, &outgoing->call) ? HAWSER_OUTCOME_UNKNOWN
+								: HAWSER_OUTCOME_NOT_SENT;
 }
 
 void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_status status,
@@ -288,10 +388,8 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 	bool was_busy = connection->is_busy;
 	va_list arguments;
 
-	/* Held back until the connection opens means: not yet sent. */
 	outgoing->error.status = status;
-	outgoing->error.outcome =
-		connection->has_opened ? HAWSER_OUTCOME_UNKNOWN : HAWSER_OUTCOME_NOT_SENT;
+	outgoing->error.outcome = outcome_here(outgoing);
 	va_start(arguments, format);
 	vsnprintf(outgoing->error.message, sizeof outgoing->error.message, format, arguments);
 	va_end(arguments);
@@ -301,15 +399,15 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 	leave(outgoing);
 	/* Its owner may free it; and once the connection is settled so may others, whose calls
 	 * end with it. */
-	outgoing->done(outgoing);
+	outgoing->ops->done(outgoing);
 	if (!was_busy)
 		hawser__connection_settle(connection);
 }
 
 /* ---- the end of the connection ---- */
 
-static void fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,
-		 const struct hawser_error *why)
+void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,
+			   const struct hawser_error *why)
 {
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 
@@ -328,17 +426,17 @@ void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t
 
 		if (outgoing->call.id <= last_call)
 			return;
-		fail(outgoing, HAWSER_OUTCOME_NOT_EXECUTED, why);
+		hawser__outgoing_fail(outgoing, HAWSER_OUTCOME_NOT_EXECUTED, why);
 	}
 }
 
 void hawser__outgoing_fail_all(struct hawser__connection *connection,
 			       const struct hawser_error *why)
 {
-	enum hawser_outcome outcome =
-		connection->has_opened ? HAWSER_OUTCOME_UNKNOWN : HAWSER_OUTCOME_NOT_SENT;
+	while (!hawser__list_empty(&connection->outgoing)) {
+		struct hawser__outgoing *outgoing = hawser__container_of(
+			connection->outgoing.next, struct hawser__outgoing, link);
 
-	while (!hawser__list_empty(&connection->outgoing))
-		fail(hawser__container_of(connection->outgoing.next, struct hawser__outgoing, link),
-		     outcome, why);
+		hawser__outgoing_fail(outgoing, outcome_here(outgoing), why);
+	}
 }

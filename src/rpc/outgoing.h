@@ -10,22 +10,41 @@
 struct hawser__connection;
 struct hawser__frame;
 
-struct hawser__outgoing {
-	struct hawser_call call;
+struct hawser__outgoing;
+
+/** What its owner does: the client on a base, a blocking call, a blocking stream. */
+struct hawser__outgoing_ops {
 	/** It has ended: `error` tells how, `reply` is the callee's. Runs once. */
 	void (*done)(struct hawser__outgoing *outgoing);
+	/** A message of a stream has come; it is borrowed. Tell hawser__outgoing_consumed(). */
+	void (*message)(struct hawser__outgoing *outgoing, const uint8_t *packed, size_t length);
+	/* What the user asks of it; NULL where there is no user. See hawser_call_recv() and so on.
+	 */
+	int (*receive)(struct hawser__outgoing *outgoing, ProtobufCMessage **message);
+	int (*cancel)(struct hawser__outgoing *outgoing);
+	void (*release)(struct hawser__outgoing *outgoing);
+};
+
+struct hawser__outgoing {
+	struct hawser_call call;
+	const struct hawser__outgoing_ops *ops;
+	long long window; /* bytes of messages that the peer may still send */
+	size_t consumed;  /* bytes that were taken since it was last let send more */
 	/** Where the reply is unpacked; NULL: in memory of its own. */
 	struct hawser__arena *replies;
 	ProtobufCMessage *reply;
 	const struct hawser_detail *details;
 	size_t n_details;
 	struct hawser__arena arena; /* metadata and details that came */
-	struct hawser__list link;   /* the connection's calls */
-	struct hawser_error error;  /* last: its text, set only for failures, is large and cold */
+	bool was_sent_before; /* in a session that was lost: may have run, whatever becomes of it */
+	/* What to make an idempotent call again from; NULL: it is not, or is not to be. */
+	struct hawser__again *again;
+	struct hawser__list link;  /* the connection's calls */
+	struct hawser_error error; /* last: its text, set only for failures, is large and cold */
 };
 
 void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawser_method *method,
-			   void (*done)(struct hawser__outgoing *outgoing));
+			   const struct hawser__outgoing_ops *ops);
 void hawser__outgoing_deinit(struct hawser__outgoing *outgoing);
 
 /**
@@ -46,6 +65,14 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 
 /** The peer ended it: an end frame came. */
 void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame);
+/** A connection is there: calls that waited for it have less time left than when they were made. */
+void hawser__outgoing_retime(struct hawser__connection *connection);
+
+/** A message of a stream came. */
+void hawser__outgoing_message(struct hawser__connection *connection,
+			      const struct hawser__frame *frame);
+/** A message of so many bytes was taken off the owner's hands: the peer may send more. */
+void hawser__outgoing_consumed(struct hawser__outgoing *outgoing, size_t length);
 /** The reply was above our limit and was not received. */
 void hawser__outgoing_oversized(struct hawser__connection *connection,
 				const struct hawser__frame *frame);
@@ -54,9 +81,25 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_status status,
 			      const char *format, ...) HAWSER_PRINTF(3, 4);
 
+/** Ends it for a reason that is not its own. `done` runs. */
+void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,
+			   const struct hawser_error *why);
+
+/** What is needed to make a call again; one piece, to be freed. NULL without memory. */
+struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
+					const struct hawser_context *context);
+
 /** The peer will not execute calls with higher ids: they end, as not executed. */
 void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t last_call,
 				 const struct hawser_error *why);
+
+/**
+ * The session is over and another begins: calls that the peer may have seen end UNAVAILABLE with an
+ * unknown outcome, but for up to `budget` idempotent ones, which are made again. Returns how many
+ * those are.
+ */
+unsigned hawser__outgoing_restart(struct hawser__connection *connection,
+				  const struct hawser_error *why, unsigned budget);
 
 /** The connection is over: all its calls end. Not sent if it never opened, else nothing is known of
  * them. */

@@ -18,6 +18,10 @@ enum {
 	MAX_CALLS = 1024,
 	MESSAGE_BYTES_MOST = 256 << 20,
 	UNSENT_BYTES = 1 << 20,
+	LOG_BYTES = 16 << 20,
+	TOTAL_LOG_BYTES = 256 << 20,
+	SESSION_WINDOW_MS = 30000,
+	MAX_SESSIONS = 65536,
 	OPEN_TIMEOUT_MS = 5000,
 	HEARTBEAT_MS = 15000,
 	SILENT_HEARTBEATS = 3,
@@ -79,6 +83,10 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(max_request_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_reply_bytes, HAWSER__DEFAULT_MESSAGE_BYTES);
 	DEFAULT(max_unsent_bytes, UNSENT_BYTES);
+	DEFAULT(max_log_bytes, LOG_BYTES);
+	DEFAULT(max_total_log_bytes, TOTAL_LOG_BYTES);
+	DEFAULT(max_sessions, MAX_SESSIONS);
+	DEFAULT(session_window_ms, SESSION_WINDOW_MS);
 	DEFAULT(open_timeout_ms, OPEN_TIMEOUT_MS);
 	DEFAULT(heartbeat_ms, checked->silence_timeout_ms
 				      ? checked->silence_timeout_ms / SILENT_HEARTBEATS + 1
@@ -349,6 +357,8 @@ struct hawser_server *hawser_server_new(const struct hawser_server_options *opti
 		server->options = checked;
 		server->listeners_end = &server->listeners;
 		server->stop_fd = -1;
+		pthread_mutex_init(&server->sessions_lock, NULL);
+		hawser__store_init(&server->sessions);
 		atomic_init(&server->busy_workers, checked.loops);
 		server->name = hawser__strdup(checked.name);
 		server->workers = hawser__calloc(checked.loops, sizeof *server->workers);
@@ -398,6 +408,8 @@ void hawser_server_free(struct hawser_server *server)
 		server->listeners = next;
 	}
 	hawser__registry_deinit(&server->registry);
+	hawser__store_deinit(&server->sessions);
+	pthread_mutex_destroy(&server->sessions_lock);
 	free(server->workers);
 	free(server->name);
 	free(server);
@@ -425,6 +437,15 @@ void hawser_server_get_stats(struct hawser_server *server, struct hawser_server_
 	now.connections_accepted = atomic_load_explicit(&server->accepted, memory_order_relaxed);
 	now.connections_refused = atomic_load_explicit(&server->refused, memory_order_relaxed);
 	now.protocol_errors = atomic_load_explicit(&server->protocol_errors, memory_order_relaxed);
+	now.sessions_resumed = atomic_load_explicit(&server->resumed, memory_order_relaxed);
+	now.sessions_taken_over = atomic_load_explicit(&server->taken_over, memory_order_relaxed);
+	now.sessions_expired = atomic_load_explicit(&server->expired, memory_order_relaxed);
+	now.sessions_evicted = atomic_load_explicit(&server->evicted, memory_order_relaxed);
+	now.log_bytes = atomic_load_explicit(&server->log_bytes, memory_order_relaxed);
+	pthread_mutex_lock(&server->sessions_lock);
+	now.sessions = hawser__store_count(&server->sessions);
+	now.sessions_away = server->sessions.n_away;
+	pthread_mutex_unlock(&server->sessions_lock);
 	for (unsigned i = 0; i < server->n_workers; i++) {
 		struct hawser__serving *serving = &server->workers[i].serving;
 

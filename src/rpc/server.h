@@ -2,7 +2,9 @@
  *
  * Shared by all loops and only read once it runs: the options, the registry. Each
  * worker, a loop on its thread, owns its connections and their calls. The first
- * worker also accepts, and hands connections out in turn. */
+ * worker also accepts, and hands connections out in turn. The sessions of all are found
+ * in one store, behind a lock; a client that comes back is handed to the worker that has
+ * its session. */
 
 #ifndef HAWSER_RPC_SERVER_H
 #define HAWSER_RPC_SERVER_H
@@ -11,6 +13,7 @@
 #include "net/loop.h"
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
+#include "wire/store.h"
 #include <hawser/server.h>
 
 enum hawser__server_phase {
@@ -61,6 +64,11 @@ struct hawser_server {
 	atomic_bool was_cut; /* calls were cut when the drain's time was over */
 	atomic_uint n_connections;
 	atomic_ullong accepted, refused, protocol_errors;
+	pthread_mutex_t sessions_lock;
+	struct hawser__store sessions;
+	size_t n_going, going_bytes; /* evicted, and about to end on their workers */
+	atomic_ullong log_bytes;     /* of all sessions, about */
+	atomic_ullong resumed, taken_over, expired, evicted;
 	struct event *sigterm, *sigint;
 	struct event accept_pause; /* too many descriptors are open */
 	bool has_accept_pause;
@@ -75,8 +83,12 @@ void hawser__server_close_listeners(struct hawser_server *server);
 void hawser__server_watch_signals(struct hawser_server *server);
 
 /* server_connection.c */
-/** A connection that was accepted; the worker's thread. */
-void hawser__server_adopt(struct hawser__worker *worker, int fd);
+/** A connection that was accepted, and what has been read from it; the worker's thread. */
+void hawser__server_adopt(struct hawser__worker *worker, int fd, uint8_t *data, size_t length);
+/** The connection's socket is one more, or no more, among those that are open. */
+void hawser__server_count(struct hawser__connection *connection, bool is_open);
+/** Answers open, with the session if there is one; sets the alarm. */
+void hawser__server_answer(struct hawser__connection *connection, const Hawser__Open *open);
 /** Refuses one that was accepted, with a reason; any thread. */
 void hawser__server_refuse(struct hawser_server *server, int fd);
 /** Tells every peer and lets the calls in flight end. */
@@ -85,5 +97,26 @@ void hawser__worker_drain(struct hawser__worker *worker);
 void hawser__worker_cut(struct hawser__worker *worker);
 /** The last connection is gone. */
 void hawser__worker_drained(struct hawser__worker *worker);
+
+/* server_listen.c */
+/** Gives a socket to a worker. False: it was closed, and is not counted any more. */
+bool hawser__server_hand_out(struct hawser__worker *worker, int fd, const uint8_t *data,
+			     size_t length);
+
+/* server_session.c */
+/** A new client wants a session. Without memory it gets none. */
+void hawser__server_begin_session(struct hawser__connection *connection);
+/** A client comes back: its session goes on here, or on the loop that has it, or the client
+ * is refused. */
+void hawser__server_resume(struct hawser__connection *connection, const Hawser__Open *open);
+/** Connection operations; see there. */
+void hawser__server_move(struct hawser__connection *connection, int fd, uint8_t *data,
+			 size_t length, size_t open_length);
+void hawser__server_away(struct hawser__connection *connection, const struct hawser_error *why);
+void hawser__server_grown(struct hawser__connection *connection);
+/** It was away for too long. */
+void hawser__server_expire(struct hawser__connection *connection);
+/** Its session has ended. */
+void hawser__server_end_session(struct hawser__connection *connection);
 
 #endif /* HAWSER_RPC_SERVER_H */

@@ -14,6 +14,10 @@ enum {
 	/* Of Open.methods; more are not checked in advance. */
 	ANNOUNCED_MAX = 1024,
 	PROBLEMS_MAX = 16,
+	/* No client may make the server's timers run faster than this. */
+	HEARTBEAT_LEAST_MS = 10,
+	/* A window to begin with; more would be no bound. */
+	WINDOW_MOST = 1 << 30,
 };
 
 static const struct hawser__connection_ops ops;
@@ -30,7 +34,7 @@ static struct hawser__worker *worker_of(struct hawser__connection *connection)
 static void set_alarm(struct hawser__connection *connection)
 {
 	const struct hawser_server_options *options = &worker_of(connection)->server->options;
-	uint64_t due_ms = connection->heard_ms + options->silence_timeout_ms;
+	uint64_t due_ms = connection->heard_ms + connection->silence_timeout_ms;
 
 	if (connection->session.state == HAWSER__SESSION_NEW)
 		due_ms = connection->call_ms + options->open_timeout_ms;
@@ -51,23 +55,28 @@ static void on_alarm(struct hawser__connection *connection)
 	const struct hawser_server_options *options = &worker_of(connection)->server->options;
 	uint64_t now_ms = connection->loop->now_ms;
 
+	if (connection->session.state == HAWSER__SESSION_AWAY) {
+		hawser__server_expire(connection);
+		return;
+	}
 	if (connection->session.state == HAWSER__SESSION_NEW) {
 		hawser__connection_close(connection, HAWSER__REASON__REASON_OPEN_TIMEOUT,
 					 "no open within %u ms", options->open_timeout_ms);
 		return;
 	}
-	if (now_ms - connection->heard_ms >= options->silence_timeout_ms &&
+	if (now_ms - connection->heard_ms >= connection->silence_timeout_ms &&
 	    !connection->is_paused) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_SILENT,
-					 "nothing was heard for %u ms",
-					 options->silence_timeout_ms);
+		hawser__connection_give_up(connection, HAWSER__REASON__REASON_SILENT,
+					   "nothing was heard for %u ms",
+					   connection->silence_timeout_ms);
 		return;
 	}
 	/* Paused means that it does not take its replies; that must not go on for ever. */
-	if (connection->is_paused && now_ms - connection->sent_ms >= options->silence_timeout_ms) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_SILENT,
-					 "no reply was taken for %u ms",
-					 options->silence_timeout_ms);
+	if (connection->is_paused &&
+	    now_ms - connection->sent_ms >= connection->silence_timeout_ms) {
+		hawser__connection_give_up(connection, HAWSER__REASON__REASON_SILENT,
+					   "no reply was taken for %u ms",
+					   connection->silence_timeout_ms);
 		return;
 	}
 	if (options->idle_timeout_ms && hawser__connection_calls(connection) == 0 &&
@@ -78,7 +87,7 @@ static void on_alarm(struct hawser__connection *connection)
 	}
 	if (connection->is_paused) {
 		hawser__loop_set_alarm(connection->loop, &connection->alarm,
-				       connection->sent_ms + options->silence_timeout_ms);
+				       connection->sent_ms + connection->silence_timeout_ms);
 		return;
 	}
 	set_alarm(connection);
@@ -86,22 +95,34 @@ static void on_alarm(struct hawser__connection *connection)
 
 /* ---- opening ---- */
 
-static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
+/* What the client would like, as far as the server's own limits let it. */
+static void agree_on_time(struct hawser__connection *connection, const Hawser__Open *open,
+			  Hawser__Opened *opened)
+{
+	const struct hawser_server_options *options = &worker_of(connection)->server->options;
+	unsigned heartbeat_ms = options->heartbeat_ms, silence_ms = options->silence_timeout_ms;
+
+	if (open->heartbeat_ms && open->heartbeat_ms < heartbeat_ms)
+		heartbeat_ms = open->heartbeat_ms > HEARTBEAT_LEAST_MS ? open->heartbeat_ms
+								       : HEARTBEAT_LEAST_MS;
+	if (open->silence_timeout_ms && open->silence_timeout_ms < silence_ms)
+		silence_ms = open->silence_timeout_ms;
+	if (silence_ms <= heartbeat_ms)
+		silence_ms = heartbeat_ms + 1;
+	connection->silence_timeout_ms = silence_ms;
+	opened->heartbeat_ms = heartbeat_ms;
+	opened->silence_timeout_ms = silence_ms;
+}
+
+void hawser__server_answer(struct hawser__connection *connection, const Hawser__Open *open)
 {
 	struct hawser_server *server = worker_of(connection)->server;
 	const struct hawser_server_options *options = &server->options;
+	const struct hawser__session *session = &connection->session;
 	Hawser__Opened opened = HAWSER__OPENED__INIT;
+	Hawser__Session told = HAWSER__SESSION__INIT;
 	char problems[PROBLEMS_MAX][HAWSER_ERROR_MESSAGE_SIZE], *pointers[PROBLEMS_MAX];
-	char peer[128];
 
-	if (open->version != HAWSER__PROTOCOL_VERSION) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_VERSION,
-					 "the client speaks protocol version %u, this server "
-					 "version %d",
-					 open->version, HAWSER__PROTOCOL_VERSION);
-		return;
-	}
-	connection->session.state = HAWSER__SESSION_OPEN;
 	connection->call_ms = connection->loop->now_ms;
 	connection->max_peer_message = open->max_reply_bytes ? (size_t)open->max_reply_bytes
 							     : HAWSER__DEFAULT_MESSAGE_BYTES;
@@ -110,8 +131,19 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 	opened.software = (char *)"hawser " HAWSER_VERSION;
 	opened.max_request_bytes = options->max_request_bytes;
 	opened.max_calls = options->max_calls;
-	opened.heartbeat_ms = options->heartbeat_ms;
-	opened.silence_timeout_ms = options->silence_timeout_ms;
+	if (open->stream_window_bytes)
+		connection->peer_window = open->stream_window_bytes < WINDOW_MOST
+						  ? (size_t)open->stream_window_bytes
+						  : WINDOW_MOST;
+	agree_on_time(connection, open, &opened);
+	if (connection->holds) {
+		told.id = session->id;
+		told.token.data = (uint8_t *)(uintptr_t)session->token;
+		told.token.len = sizeof session->token;
+		told.received = session->received;
+		told.window_ms = options->session_window_ms;
+		opened.session = &told;
+	}
 	opened.problems = pointers;
 	for (size_t i = 0; i < open->n_methods && i < ANNOUNCED_MAX; i++) {
 		if (opened.n_problems == PROBLEMS_MAX)
@@ -122,23 +154,47 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 			opened.n_problems++;
 		}
 	}
+	if (hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base) < 0)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+	else
+		set_alarm(connection);
+}
+
+static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
+{
+	struct hawser_server *server = worker_of(connection)->server;
+	char peer[128];
+
+	if (open->version != HAWSER__PROTOCOL_VERSION) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_VERSION,
+					 "the client speaks protocol version %u, this server "
+					 "version %d",
+					 open->version, HAWSER__PROTOCOL_VERSION);
+		return;
+	}
 	if (hawser__log_enabled(HAWSER_LOG_DEBUG))
 		hawser__log(HAWSER_LOG_DEBUG, "%s: opened by \"%.128s\" (%.64s)",
 			    hawser__connection_peer(connection, peer, sizeof peer), open->name,
 			    open->software);
-	if (hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base) < 0) {
-		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
-					"out of memory");
+	if (open->session && open->session->id) {
+		hawser__server_resume(connection, open);
 		return;
 	}
-	set_alarm(connection);
+	if (open->session && !server->options.no_sessions)
+		hawser__server_begin_session(connection);
+	hawser__session_begin(&connection->session, connection->holds);
+	hawser__server_answer(connection, open);
+	if (!connection->is_lost)
+		hawser__socket_set_user_timeout(connection->fd, connection->silence_timeout_ms);
 }
 
 void hawser__server_refuse(struct hawser_server *server, int fd)
 {
 	struct hawser__problem problem;
 	struct hawser__session session;
-	struct hawser__pool pool = {.free = NULL};
+	struct hawser__pool pool = {.small.free = NULL};
+	struct iovec pieces[2];
 	char peer[128];
 
 	atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
@@ -148,8 +204,8 @@ void hawser__server_refuse(struct hawser_server *server, int fd)
 	hawser__log(HAWSER_LOG_WARNING, "%s: refused: %s",
 		    hawser__socket_peer(fd, peer, sizeof peer), problem.text);
 	hawser__session_init(&session, true, 0, &pool);
-	if (hawser__session_put_close(&session, &problem) == 0)
-		hawser__socket_send(fd, &session.out, SIZE_MAX);
+	if (hawser__session_put_close(&session, &problem))
+		hawser__socket_send(fd, pieces, hawser__session_peek(&session, pieces, 2));
 	hawser__session_deinit(&session);
 	hawser__pool_deinit(&pool);
 	/* What the client has sent already is read first: closing over it would
@@ -161,7 +217,23 @@ void hawser__server_refuse(struct hawser_server *server, int fd)
 	close(fd);
 }
 
-void hawser__server_adopt(struct hawser__worker *worker, int fd)
+void hawser__server_count(struct hawser__connection *connection, bool is_open)
+{
+	struct hawser__worker *worker = worker_of(connection);
+
+	if (connection->is_counted == is_open)
+		return;
+	connection->is_counted = is_open;
+	if (is_open) {
+		worker->n_connections++;
+		atomic_fetch_add_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
+	} else {
+		worker->n_connections--;
+		atomic_fetch_sub_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
+	}
+}
+
+void hawser__server_adopt(struct hawser__worker *worker, int fd, uint8_t *data, size_t length)
 {
 	struct hawser_server *server = worker->server;
 	struct hawser__connection_setup setup = {
@@ -172,6 +244,8 @@ void hawser__server_adopt(struct hawser__worker *worker, int fd)
 		.is_server = true,
 		.max_payload = server->options.max_request_bytes,
 		.max_unsent = server->options.max_unsent_bytes,
+		.max_log = server->options.max_log_bytes,
+		.log_total = &server->log_bytes,
 	};
 	struct hawser__connection *connection = hawser__connection_new(&setup);
 
@@ -180,6 +254,9 @@ void hawser__server_adopt(struct hawser__worker *worker, int fd)
 		atomic_fetch_sub_explicit(&server->n_connections, 1, memory_order_relaxed);
 		return;
 	}
+	/* Where it was accepted it was counted already. */
+	connection->is_counted = true;
+	connection->silence_timeout_ms = server->options.silence_timeout_ms;
 	hawser__list_append(&worker->connections, &connection->link);
 	worker->n_connections++;
 	if (hawser__connection_attach(connection, fd) < 0) {
@@ -191,6 +268,8 @@ void hawser__server_adopt(struct hawser__worker *worker, int fd)
 	if (worker->is_draining)
 		hawser__connection_close(connection, HAWSER__REASON__REASON_DRAINING,
 					 "the server is draining");
+	else if (length)
+		hawser__connection_feed(connection, data, length);
 }
 
 /* ---- asked to stop ---- */
@@ -243,15 +322,19 @@ static void on_closing(struct hawser__connection *connection, Hawser__Reason rea
 static void on_lost(struct hawser__connection *connection, const struct hawser_error *why)
 {
 	struct hawser__worker *worker = worker_of(connection);
+	bool was_counted = connection->is_counted;
 	char peer[128];
 
-	if (hawser__log_enabled(HAWSER_LOG_DEBUG))
+	if (hawser__log_enabled(HAWSER_LOG_DEBUG) && connection->fd >= 0)
 		hawser__log(HAWSER_LOG_DEBUG, "%s: %s",
 			    hawser__connection_peer(connection, peer, sizeof peer), why->message);
+	/* Its client would have come back, but is not let in any more. */
+	if (worker->is_draining && connection->kept.session && connection->n_cut)
+		atomic_store_explicit(&worker->server->was_cut, true, memory_order_relaxed);
+	hawser__server_count(connection, false);
+	hawser__server_end_session(connection);
 	hawser__connection_free(connection);
-	worker->n_connections--;
-	atomic_fetch_sub_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
-	if (worker->is_draining && worker->n_connections == 0)
+	if (was_counted && worker->is_draining && worker->n_connections == 0)
 		hawser__worker_drained(worker);
 }
 
@@ -261,6 +344,9 @@ static const struct hawser__connection_ops ops = {
 	.closing = on_closing,
 	.calm = on_calm,
 	.alarm = on_alarm,
+	.away = hawser__server_away,
+	.move = hawser__server_move,
+	.grown = hawser__server_grown,
 	.lost = on_lost,
 };
 
@@ -284,6 +370,17 @@ static void drain(struct hawser__connection *connection)
 		hawser__connection_flush_soon(connection);
 }
 
+/* Nobody can come back to it once the listeners are closed. */
+static void end_if_away(struct hawser__connection *connection)
+{
+	if (connection->fd >= 0)
+		return;
+	if (connection->n_incoming)
+		atomic_store_explicit(&worker_of(connection)->server->was_cut, true,
+				      memory_order_relaxed);
+	hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "the server is draining");
+}
+
 /* Each connection once, also when the operation ends it. */
 static void for_each(struct hawser__worker *worker, void (*run)(struct hawser__connection *))
 {
@@ -304,6 +401,7 @@ void hawser__worker_drain(struct hawser__worker *worker)
 {
 	if (worker->is_draining)
 		return;
+	for_each(worker, end_if_away);
 	worker->is_draining = true;
 	worker->serving.is_draining = true;
 	for_each(worker, drain);
@@ -320,7 +418,7 @@ static void cut(struct hawser__connection *connection)
 	if (connection->n_incoming)
 		atomic_store_explicit(&worker_of(connection)->server->was_cut, true,
 				      memory_order_relaxed);
-	if (connection->session.state == HAWSER__SESSION_OPEN && !connection->is_closing) {
+	if (hawser__connection_is_open(connection) && !connection->is_closing) {
 		struct hawser__problem problem = {.reason = HAWSER__REASON__REASON_DONE,
 						  .text = "the server has stopped"};
 

@@ -20,11 +20,13 @@ enum {
 
 /* ---- accepting ---- */
 
-/* A connection on its way to another worker's thread. */
+/* A connection on its way to another worker's thread, and what was read from it already. */
 struct hand_out {
 	struct hawser__post post;
 	struct hawser__worker *worker;
 	int fd;
+	size_t length;
+	uint8_t data[];
 };
 
 static void arrive(struct hawser__loop *loop, struct hawser__post *post)
@@ -34,14 +36,35 @@ static void arrive(struct hawser__loop *loop, struct hawser__post *post)
 	if (loop->closed)
 		close(hand_out->fd);
 	else
-		hawser__server_adopt(hand_out->worker, hand_out->fd);
+		hawser__server_adopt(hand_out->worker, hand_out->fd, hand_out->data,
+				     hand_out->length);
 	free(hand_out);
+}
+
+bool hawser__server_hand_out(struct hawser__worker *worker, int fd, const uint8_t *data,
+			     size_t length)
+{
+	struct hand_out *hand_out = hawser__malloc(sizeof *hand_out + length);
+
+	if (hand_out) {
+		hand_out->post.run = arrive;
+		hand_out->worker = worker;
+		hand_out->fd = fd;
+		hand_out->length = length;
+		if (length)
+			memcpy(hand_out->data, data, length);
+		if (hawser__loop_post(&worker->loop, &hand_out->post) == 0)
+			return true;
+		free(hand_out);
+	}
+	atomic_fetch_sub_explicit(&worker->server->n_connections, 1, memory_order_relaxed);
+	close(fd);
+	return false;
 }
 
 static void place(struct hawser_server *server, int fd)
 {
 	struct hawser__worker *worker = &server->workers[server->next_worker];
-	struct hand_out *hand_out;
 
 	if (atomic_load_explicit(&server->n_connections, memory_order_relaxed) >=
 	    server->options.max_connections) {
@@ -51,21 +74,10 @@ static void place(struct hawser_server *server, int fd)
 	atomic_fetch_add_explicit(&server->n_connections, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&server->accepted, 1, memory_order_relaxed);
 	server->next_worker = (server->next_worker + 1) % server->n_workers;
-	if (worker == server->workers) {
-		hawser__server_adopt(worker, fd);
-		return;
-	}
-	hand_out = hawser__malloc(sizeof *hand_out);
-	if (hand_out) {
-		hand_out->post.run = arrive;
-		hand_out->worker = worker;
-		hand_out->fd = fd;
-		if (hawser__loop_post(&worker->loop, &hand_out->post) == 0)
-			return;
-		free(hand_out);
-	}
-	atomic_fetch_sub_explicit(&server->n_connections, 1, memory_order_relaxed);
-	close(fd);
+	if (worker == server->workers)
+		hawser__server_adopt(worker, fd, NULL, 0);
+	else
+		hawser__server_hand_out(worker, fd, NULL, 0);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *data)

@@ -47,6 +47,9 @@ static bool is_secret(const ProtobufCMessageDescriptor *message, uint32_t field,
 		return field == 4;
 	if (message == &hawser__metadata__descriptor)
 		return field == 2;
+	/* Whoever has the token has the session. */
+	if (message == &hawser__session__descriptor)
+		return field == 2;
 	for (size_t i = 0; service && i < service->n_secrets; i++)
 		if (service->secrets[i].message == message && service->secrets[i].field == field)
 			return true;
@@ -120,7 +123,9 @@ void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
 	add(&line, "%02d:%02d:%02d.%06ld %s %s %s", local.tm_hour, local.tm_min, local.tm_sec,
 	    now.tv_nsec / 1000, is_sent ? "->" : "<-",
 	    hawser__connection_peer(connection, peer, sizeof peer),
-	    hawser__frame_kind_name(frame->kind));
+	    frame->ack && !frame->body ? "ack" : hawser__frame_kind_name(frame->kind));
+	if (frame->ack)
+		add(&line, frame->body ? " (ack %llu)" : " %llu", (unsigned long long)frame->ack);
 	if (is_call)
 		add_call(&line, frame, method);
 	/* The header's rare part, and the whole of frames that are not about a call. */
@@ -130,6 +135,8 @@ void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
 		type = method->request;
 	else if (method && frame->kind == HAWSER__FRAME_END && frame->status == HAWSER_OK)
 		type = method->reply;
+	else if (method && frame->kind == HAWSER__FRAME_MESSAGE)
+		type = is_sent == connection->session.is_server ? method->reply : method->request;
 	if (type)
 		add_json(&line, type, frame->payload, frame->payload_length, method);
 	else if (frame->payload_length)

@@ -3,25 +3,39 @@
 #include "util/buffer.h"
 #include "util/alloc.h"
 
-void hawser__pool_deinit(struct hawser__pool *pool)
+static void chunks_free(struct hawser__chunks *chunks)
 {
-	while (pool->free) {
-		struct hawser__chunk *chunk = pool->free;
+	while (chunks->free) {
+		struct hawser__chunk *chunk = chunks->free;
 
-		pool->free = chunk->next;
+		chunks->free = chunk->next;
 		free(chunk);
 	}
-	pool->count = 0;
+	chunks->count = 0;
 }
 
-static struct hawser__chunk *chunk_get(struct hawser__pool *pool, size_t size)
+void hawser__pool_deinit(struct hawser__pool *pool)
 {
-	struct hawser__chunk *chunk = pool->free;
-	size_t capacity = size > HAWSER__CHUNK_BYTES ? size : HAWSER__CHUNK_BYTES;
+	chunks_free(&pool->small);
+	chunks_free(&pool->large);
+}
 
-	if (chunk && capacity == HAWSER__CHUNK_BYTES) {
-		pool->free = chunk->next;
-		pool->count--;
+/* Where chunks of this capacity are kept; NULL: nowhere. */
+static struct hawser__chunks *chunks_of(struct hawser__pool *pool, size_t capacity)
+{
+	if (capacity == HAWSER__CHUNK_BYTES)
+		return &pool->large;
+	return capacity == HAWSER__SMALL_CHUNK_BYTES ? &pool->small : NULL;
+}
+
+static struct hawser__chunk *chunk_get(struct hawser__pool *pool, size_t capacity)
+{
+	struct hawser__chunks *chunks = chunks_of(pool, capacity);
+	struct hawser__chunk *chunk = chunks ? chunks->free : NULL;
+
+	if (chunk) {
+		chunks->free = chunk->next;
+		chunks->count--;
 	} else {
 		if (capacity > SIZE_MAX - sizeof *chunk)
 			return NULL;
@@ -37,13 +51,15 @@ static struct hawser__chunk *chunk_get(struct hawser__pool *pool, size_t size)
 
 static void chunk_put(struct hawser__pool *pool, struct hawser__chunk *chunk)
 {
-	if (chunk->capacity != HAWSER__CHUNK_BYTES || pool->count >= HAWSER__POOL_CHUNKS) {
+	struct hawser__chunks *chunks = chunks_of(pool, chunk->capacity);
+
+	if (!chunks || chunks->count >= HAWSER__POOL_CHUNKS) {
 		free(chunk);
 		return;
 	}
-	chunk->next = pool->free;
-	pool->free = chunk;
-	pool->count++;
+	chunk->next = chunks->free;
+	chunks->free = chunk;
+	chunks->count++;
 }
 
 static void drop_first(struct hawser__buffer *buffer)
@@ -70,8 +86,12 @@ void hawser__buffer_deinit(struct hawser__buffer *buffer)
 
 uint8_t *hawser__buffer_reserve_slow(struct hawser__buffer *buffer, size_t size)
 {
-	struct hawser__chunk *chunk = chunk_get(buffer->pool, size);
+	size_t capacity = buffer->length ? HAWSER__CHUNK_BYTES : HAWSER__SMALL_CHUNK_BYTES;
+	struct hawser__chunk *chunk;
 
+	if (size > capacity)
+		capacity = size > HAWSER__CHUNK_BYTES ? size : HAWSER__CHUNK_BYTES;
+	chunk = chunk_get(buffer->pool, capacity);
 	if (!chunk)
 		return NULL;
 	/* Room that was reserved and not committed may have left one empty chunk. */
@@ -85,18 +105,28 @@ uint8_t *hawser__buffer_reserve_slow(struct hawser__buffer *buffer, size_t size)
 	return chunk->data;
 }
 
-int hawser__buffer_peek(const struct hawser__buffer *buffer, struct iovec *iov, int max)
+int hawser__buffer_peek_from(const struct hawser__chunk *chunk, size_t at, struct iovec *iov,
+			     int max)
 {
 	int n = 0;
 
-	for (struct hawser__chunk *chunk = buffer->first; chunk && n < max; chunk = chunk->next) {
-		if (chunk->start == chunk->end)
-			continue;
-		iov[n].iov_base = chunk->data + chunk->start;
-		iov[n].iov_len = chunk->end - chunk->start;
-		n++;
+	while (chunk && n < max) {
+		if (at < chunk->end) {
+			iov[n].iov_base = (uint8_t *)(uintptr_t)chunk->data + at;
+			iov[n].iov_len = chunk->end - at;
+			n++;
+		}
+		chunk = chunk->next;
+		at = chunk ? chunk->start : 0;
 	}
 	return n;
+}
+
+int hawser__buffer_peek(const struct hawser__buffer *buffer, struct iovec *iov, int max)
+{
+	const struct hawser__chunk *first = buffer->first;
+
+	return first ? hawser__buffer_peek_from(first, first->start, iov, max) : 0;
 }
 
 void hawser__buffer_consume(struct hawser__buffer *buffer, size_t size)

@@ -3,7 +3,8 @@
  * Frames are appended once, whole and in one piece, and leave as few writes as
  * possible: what is queued is handed to the kernel as an array of iovecs. Chunks
  * come from a pool that their loop shares, so that a connection with nothing to
- * send owns no memory. */
+ * send owns no memory. The first chunk of an empty buffer is a small one: the few
+ * frames of a quiet connection may stay for a while. */
 
 #ifndef HAWSER_UTIL_BUFFER_H
 #define HAWSER_UTIL_BUFFER_H
@@ -12,7 +13,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-enum { HAWSER__CHUNK_BYTES = 16 * 1024, HAWSER__POOL_CHUNKS = 64 };
+enum {
+	HAWSER__CHUNK_BYTES = 16 * 1024,
+	HAWSER__SMALL_CHUNK_BYTES = 992, /* with its head about 1 KiB */
+	HAWSER__POOL_CHUNKS = 64,
+};
 
 struct hawser__chunk {
 	struct hawser__chunk *next;
@@ -20,10 +25,15 @@ struct hawser__chunk {
 	uint8_t data[];
 };
 
-/** Free chunks of the usual size, at most HAWSER__POOL_CHUNKS. A zeroed struct is empty. */
-struct hawser__pool {
+/** Free chunks of one size, at most HAWSER__POOL_CHUNKS. */
+struct hawser__chunks {
 	struct hawser__chunk *free;
 	size_t count;
+};
+
+/** Free chunks of the two usual sizes. A zeroed struct is empty. */
+struct hawser__pool {
+	struct hawser__chunks small, large;
 };
 
 struct hawser__buffer {
@@ -62,6 +72,9 @@ static inline void hawser__buffer_commit(struct hawser__buffer *buffer, size_t s
 
 /** Up to `max` pieces of what is queued, front first; returns how many. */
 int hawser__buffer_peek(const struct hawser__buffer *buffer, struct iovec *iov, int max);
+/** The same for what lies from data[at] of `chunk` on. */
+int hawser__buffer_peek_from(const struct hawser__chunk *chunk, size_t at, struct iovec *iov,
+			     int max);
 /** Removes bytes from the front, at most what is queued. An empty buffer owns no chunk. */
 void hawser__buffer_consume(struct hawser__buffer *buffer, size_t size);
 

@@ -134,6 +134,9 @@ static bool decode_body(struct hawser__frame *frame)
 			if (!read_varint(&reader, &value))
 				return false;
 			frame->last = value != 0;
+		} else if (kind == HAWSER__FRAME_WINDOW && tag == TAG(2, WIRE_VARINT)) {
+			if (!read_varint(&reader, &frame->window))
+				return false;
 		} else {
 			if (tag >> 3 == 0 || !skip(&reader, tag & 7))
 				return false;
@@ -201,6 +204,9 @@ int hawser__frame_decode_head(struct hawser__frame *frame, const uint8_t *data, 
 			if (!read_varint(&reader, &value))
 				return malformed(why, "a field is not valid");
 			ignorable = value != 0;
+		} else if (field == FIELD_ACK && type == WIRE_VARINT) {
+			if (!read_varint(&reader, &frame->ack))
+				return malformed(why, "a field is not valid");
 		} else if (!skip(&reader, type)) {
 			return malformed(why, "a field is not valid");
 		}
@@ -226,15 +232,16 @@ static inline const uint8_t *quick_varint(const uint8_t *at, const uint8_t *end,
 	return NULL;
 }
 
-/* Nearly every frame is a call or an end as our own writer makes them: the fields in
- * order, the payload last, nothing rare. Everything else is left to the full reader. */
+/* Nearly every frame is a call, a message or an end as our own writer makes them: the fields
+ * in order, the payload last, nothing rare. Everything else is left to the full reader. */
 static bool decode_usual(struct hawser__frame *frame, const uint8_t *data, size_t length)
 {
 	const uint8_t *at = data + 2, *end = data + length, *body_end;
 	uint64_t payload_length = 0;
 
 	if (length < 4 || (data[0] != TAG(HAWSER__FRAME_CALL, WIRE_BYTES) &&
-			   data[0] != TAG(HAWSER__FRAME_END, WIRE_BYTES)))
+			   data[0] != TAG(HAWSER__FRAME_END, WIRE_BYTES) &&
+			   data[0] != TAG(HAWSER__FRAME_MESSAGE, WIRE_BYTES)))
 		return false;
 	/* One byte of length, so the body ends within the frame or not at all. */
 	if (data[1] > length - 2 || data[1] >= 0x80 || *at != TAG(1, WIRE_VARINT))
@@ -261,6 +268,11 @@ static bool decode_usual(struct hawser__frame *frame, const uint8_t *data, size_
 	}
 	if (at != body_end)
 		return false;
+	if (at < end && *at == TAG(FIELD_ACK, WIRE_VARINT)) {
+		at = quick_varint(at + 1, end, &frame->ack);
+		if (!at)
+			return false;
+	}
 	if (at == end)
 		return true;
 	if (*at != TAG(FIELD_PAYLOAD, WIRE_BYTES))
@@ -309,14 +321,25 @@ static inline uint8_t *put_field(uint8_t *at, unsigned field, uint64_t value)
 	return put_varint(at, value);
 }
 
+static inline uint8_t *put_prefix(uint8_t *at, size_t length)
+{
+	*at++ = (uint8_t)(length >> 24);
+	*at++ = (uint8_t)(length >> 16);
+	*at++ = (uint8_t)(length >> 8);
+	*at++ = (uint8_t)length;
+	return at;
+}
+
 /* Appends prefix, kind, body (the fields, then the extra ones) and the payload's tag. */
 static inline uint8_t *put_frame(struct hawser__buffer *out, enum hawser__frame_kind kind,
-				 const uint8_t *fields, size_t fields_length, const uint8_t *extra,
-				 size_t extra_length, size_t payload_length)
+				 uint64_t ack, const uint8_t *fields, size_t fields_length,
+				 const uint8_t *extra, size_t extra_length, size_t payload_length)
 {
 	size_t body_length = fields_length + extra_length;
 	size_t length = 1 + varint_length(body_length) + body_length;
 
+	if (ack)
+		length += 1 + varint_length(ack);
 	if (payload_length)
 		length += 1 + varint_length(payload_length) + payload_length;
 
@@ -324,10 +347,7 @@ static inline uint8_t *put_frame(struct hawser__buffer *out, enum hawser__frame_
 
 	if (!at)
 		return NULL;
-	*at++ = (uint8_t)(length >> 24);
-	*at++ = (uint8_t)(length >> 16);
-	*at++ = (uint8_t)(length >> 8);
-	*at++ = (uint8_t)length;
+	at = put_prefix(at, length);
 	*at++ = TAG(kind, WIRE_BYTES);
 	at = put_varint(at, body_length);
 	memcpy(at, fields, fields_length);
@@ -336,6 +356,7 @@ static inline uint8_t *put_frame(struct hawser__buffer *out, enum hawser__frame_
 		memcpy(at, extra, extra_length);
 		at += extra_length;
 	}
+	at = put_field(at, FIELD_ACK, ack);
 	if (payload_length) {
 		*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);
 		at = put_varint(at, payload_length);
@@ -347,9 +368,9 @@ static inline uint8_t *put_frame(struct hawser__buffer *out, enum hawser__frame_
 /* Tag and value of the fields written by hand: 11 + 5 + 11 bytes at most. */
 enum { FIELDS_MAX = 32 };
 
-uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t id, uint32_t method,
-				uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
-				size_t payload_length)
+uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+				uint32_t method, uint64_t timeout_ms, const uint8_t *extra,
+				size_t extra_length, size_t payload_length)
 {
 	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
 
@@ -359,20 +380,54 @@ uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t id, uint32_
 	*at++ = (uint8_t)(method >> 16);
 	*at++ = (uint8_t)(method >> 24);
 	at = put_field(at, 3, timeout_ms);
-	return put_frame(out, HAWSER__FRAME_CALL, fields, (size_t)(at - fields), extra,
+	return put_frame(out, HAWSER__FRAME_CALL, ack, fields, (size_t)(at - fields), extra,
 			 extra_length, payload_length);
 }
 
-uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t id, uint32_t status,
-			       uint32_t outcome, const uint8_t *extra, size_t extra_length,
-			       size_t payload_length)
+uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+			       uint32_t status, uint32_t outcome, const uint8_t *extra,
+			       size_t extra_length, size_t payload_length)
 {
 	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
 
 	at = put_field(at, 2, status);
 	at = put_field(at, 3, outcome);
-	return put_frame(out, HAWSER__FRAME_END, fields, (size_t)(at - fields), extra, extra_length,
+	return put_frame(out, HAWSER__FRAME_END, ack, fields, (size_t)(at - fields), extra,
+			 extra_length, payload_length);
+}
+
+uint8_t *hawser__frame_put_message(struct hawser__buffer *out, uint64_t ack, uint64_t id, bool last,
+				   size_t payload_length)
+{
+	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
+
+	at = put_field(at, 2, last);
+	return put_frame(out, HAWSER__FRAME_MESSAGE, ack, fields, (size_t)(at - fields), NULL, 0,
 			 payload_length);
+}
+
+uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t id, uint64_t bytes)
+{
+	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
+
+	at = put_field(at, 2, bytes);
+	return put_frame(out, HAWSER__FRAME_WINDOW, 0, fields, (size_t)(at - fields), NULL, 0, 0);
+}
+
+uint8_t *hawser__frame_put_ack(struct hawser__buffer *out, uint64_t ack)
+{
+	size_t length = 1 + varint_length(ack) + 2;
+	uint8_t *at = hawser__buffer_reserve(out, HAWSER__FRAME_PREFIX + length);
+
+	if (!at)
+		return NULL;
+	at = put_prefix(at, length);
+	*at++ = TAG(FIELD_ACK, WIRE_VARINT);
+	at = put_varint(at, ack);
+	*at++ = TAG(FIELD_IGNORABLE, WIRE_VARINT);
+	*at++ = 1;
+	hawser__buffer_commit(out, HAWSER__FRAME_PREFIX + length);
+	return at;
 }
 
 uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame_kind kind,
@@ -380,11 +435,86 @@ uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame
 {
 	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, number);
 
-	return put_frame(out, kind, fields, (size_t)(at - fields), NULL, 0, 0);
+	return put_frame(out, kind, 0, fields, (size_t)(at - fields), NULL, 0, 0);
 }
 
 uint8_t *hawser__frame_put_body(struct hawser__buffer *out, enum hawser__frame_kind kind,
 				const uint8_t *body, size_t body_length)
 {
-	return put_frame(out, kind, body, body_length, NULL, 0, 0);
+	return put_frame(out, kind, 0, body, body_length, NULL, 0, 0);
+}
+
+/* Where a frame of ours tells what has come, behind the body of its kind; NULL: it does not. */
+static uint8_t *find_ack(uint8_t *frame)
+{
+	uint8_t *begin = frame + HAWSER__FRAME_PREFIX, *end = begin + hawser__frame_length(frame);
+	struct reader reader = {begin + 1, end};
+	size_t body_length;
+	uint8_t *at;
+
+	if (!read_length(&reader, &body_length))
+		return NULL;
+	at = begin + (reader.at - begin) + body_length;
+	return at < end && *at == TAG(FIELD_ACK, WIRE_VARINT) ? at : NULL;
+}
+
+/* It becomes a cancel of the same length, so that nothing behind it moves or is numbered
+ * anew: what is too much turns into a payload. Its length is padded to four bytes or five, so that
+ * every size fits; protobuf allows that, and a call's method alone needs five. What it
+ * acknowledges stays, for no other frame may say so again. */
+void hawser__frame_take_back(uint8_t *frame, uint64_t id)
+{
+	uint32_t length = hawser__frame_length(frame);
+	uint8_t *at = frame + HAWSER__FRAME_PREFIX, *end = at + length, *told = find_ack(frame);
+	uint64_t ack = 0;
+	uint32_t rest;
+	int more;
+
+	if (told)
+		read_varint(&(struct reader){told + 1, end}, &ack);
+	*at++ = TAG(HAWSER__FRAME_CANCEL, WIRE_BYTES);
+	*at++ = (uint8_t)(1 + varint_length(id));
+	*at++ = TAG(1, WIRE_VARINT);
+	at = put_varint(at, id);
+	at = put_field(at, FIELD_ACK, ack);
+	*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);
+	more = end - at > 1 << 28 ? 4 : 3;
+	rest = (uint32_t)(end - at) - (uint32_t)more - 1;
+	for (int i = 0; i < more; i++, rest >>= 7)
+		*at++ = (uint8_t)(rest | 0x80);
+	*at = (uint8_t)rest;
+}
+
+/* A number in place of one that is not smaller: it may be as long as that. */
+static void overwrite_varint(uint8_t *at, uint64_t value)
+{
+	for (; *at & 0x80; at++, value >>= 7)
+		*at = (uint8_t)(value | 0x80);
+	*at = (uint8_t)(value & 0x7f);
+}
+
+void hawser__frame_set_timeout(uint8_t *frame, uint64_t timeout_ms)
+{
+	uint8_t *begin = frame + HAWSER__FRAME_PREFIX, *at;
+	struct reader reader = {begin + 1, begin + hawser__frame_length(frame)};
+	size_t body_length;
+	uint64_t id;
+
+	/* Our writer's order: kind, length, id, method, time-out. */
+	if (*begin != TAG(HAWSER__FRAME_CALL, WIRE_BYTES) || !read_length(&reader, &body_length))
+		return;
+	reader.at++;
+	if (!read_varint(&reader, &id) || reader.end - reader.at < 7)
+		return;
+	at = begin + (reader.at - begin) + 5;
+	if (*at == TAG(3, WIRE_VARINT))
+		overwrite_varint(at + 1, timeout_ms);
+}
+
+void hawser__frame_clear_ack(uint8_t *frame)
+{
+	uint8_t *at = find_ack(frame);
+
+	if (at)
+		overwrite_varint(at + 1, 0);
 }

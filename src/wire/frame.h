@@ -64,6 +64,10 @@ struct hawser__frame {
 	uint32_t outcome;
 	/* Message */
 	bool last;
+	/* Window */
+	uint64_t window;
+	/* Any kind: how many session frames the peer has, if it says so; else 0 */
+	uint64_t ack;
 	/* The body has more fields than those above: unpack it to see them. */
 	bool more;
 };
@@ -88,20 +92,43 @@ const char *hawser__frame_kind_name(enum hawser__frame_kind kind);
 /* The writers append a whole frame to `out` and return where its payload goes, exactly
  * payload_length bytes that the caller must fill at once; NULL without memory.
  * `extra` are further packed fields of the body (metadata, texts): protobuf
- * messages may be concatenated. */
+ * messages may be concatenated. `ack` 0 is left out. */
 
-uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t id, uint32_t method,
-				uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
-				size_t payload_length);
-uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t id, uint32_t status,
-			       uint32_t outcome, const uint8_t *extra, size_t extra_length,
-			       size_t payload_length);
+uint8_t *hawser__frame_put_call(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+				uint32_t method, uint64_t timeout_ms, const uint8_t *extra,
+				size_t extra_length, size_t payload_length);
+uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+			       uint32_t status, uint32_t outcome, const uint8_t *extra,
+			       size_t extra_length, size_t payload_length);
+uint8_t *hawser__frame_put_message(struct hawser__buffer *out, uint64_t ack, uint64_t id, bool last,
+				   size_t payload_length);
+uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t id, uint64_t bytes);
+/** Nothing but how many session frames have come. */
+uint8_t *hawser__frame_put_ack(struct hawser__buffer *out, uint64_t ack);
 /** Ping, pong and cancel: a single number. */
 uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame_kind kind,
 				  uint64_t number);
 /** Any kind from its packed body, without a payload. */
 uint8_t *hawser__frame_put_body(struct hawser__buffer *out, enum hawser__frame_kind kind,
 				const uint8_t *body, size_t body_length);
+
+/**
+ * Makes a queued call, in place, one that was cancelled before it was made, which its receiver
+ * passes over. `frame` is where its prefix is.
+ */
+void hawser__frame_take_back(uint8_t *frame, uint64_t id);
+
+/** Tells in a queued call that less time is left than when it was queued. */
+void hawser__frame_set_timeout(uint8_t *frame, uint64_t timeout_ms);
+
+/** Makes a queued frame of ours say nothing of what has come. */
+void hawser__frame_clear_ack(uint8_t *frame);
+
+/** Whether a frame of this kind belongs to the session: numbered, and sent again if need be. */
+static inline bool hawser__frame_is_counted(enum hawser__frame_kind kind)
+{
+	return kind >= HAWSER__FRAME_CALL && kind <= HAWSER__FRAME_WINDOW;
+}
 
 /** The length in a prefix. */
 static inline uint32_t hawser__frame_length(const uint8_t *prefix)

@@ -11,17 +11,19 @@
 void hawser__session_init(struct hawser__session *session, bool is_server, size_t max_payload,
 			  struct hawser__pool *pool)
 {
+	memset(session, 0, sizeof *session);
 	session->is_server = is_server;
-	session->state = HAWSER__SESSION_NEW;
 	session->max_frame = (uint32_t)(max_payload + HAWSER__FRAME_OVERHEAD);
 	session->next_call = is_server ? 2 : 1;
-	session->last_call = 0;
-	hawser__buffer_init(&session->out, pool);
+	hawser__buffer_init(&session->control, pool);
+	hawser__log_init(&session->log, pool);
 }
 
 void hawser__session_deinit(struct hawser__session *session)
 {
-	hawser__buffer_deinit(&session->out);
+	hawser__buffer_deinit(&session->control);
+	hawser__log_deinit(&session->log);
+	explicit_bzero(session->token, sizeof session->token);
 }
 
 const char *hawser__reason_name(unsigned reason)
@@ -33,6 +35,7 @@ const char *hawser__reason_name(unsigned reason)
 		"version",      "too many connections",
 		"open timeout", "unauthenticated",
 		"too large",    "internal",
+		"taken over",   "session expired",
 	};
 
 	return reason < sizeof names / sizeof *names ? names[reason] : "unknown";
@@ -63,7 +66,8 @@ static int broken(struct hawser__problem *problem, const char *text,
 static int admit(struct hawser__session *session, const struct hawser__frame *frame,
 		 struct hawser__problem *problem)
 {
-	bool first = session->state == HAWSER__SESSION_NEW;
+	bool first =
+		session->state == HAWSER__SESSION_NEW || session->state == HAWSER__SESSION_AWAY;
 
 	switch (frame->kind) {
 	case HAWSER__FRAME_OPEN:
@@ -108,6 +112,29 @@ static int admit(struct hawser__session *session, const struct hawser__frame *fr
 		return broken(problem, "it names no call", frame);
 	}
 	return 0;
+}
+
+/* The frame counts, and may tell what the peer has. */
+static int take(struct hawser__session *session, const struct hawser__frame *frame, size_t length,
+		struct hawser__problem *problem)
+{
+	int r = admit(session, frame, problem);
+
+	if (r < 0)
+		return r;
+	if (hawser__frame_is_counted(frame->kind)) {
+		session->received++;
+		session->untold_bytes += length;
+	}
+	if (!frame->ack || !session->log.is_kept)
+		return 0;
+	if (hawser__log_ack(&session->log, frame->ack) == 0)
+		return 0;
+	hawser__problem_set(problem, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+			    "%s: it acknowledges %llu frames, %llu were sent",
+			    hawser__frame_kind_name(frame->kind), (unsigned long long)frame->ack,
+			    (unsigned long long)(session->log.sent - session->log.restarted));
+	return -EBADMSG;
 }
 
 /* Who knocks at the wrong port is told so. `data` has at least a prefix's bytes. */
@@ -177,7 +204,7 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 			return malformed(problem, data - HAWSER__FRAME_PREFIX, why);
 		if (size - frame->payload_length > HAWSER__FRAME_OVERHEAD)
 			return too_large_head(problem, (uint32_t)(size - frame->payload_length));
-		r = admit(session, frame, problem);
+		r = take(session, frame, HAWSER__FRAME_PREFIX + size, problem);
 		return r < 0 ? r : (ptrdiff_t)(HAWSER__FRAME_PREFIX + size);
 	}
 
@@ -195,38 +222,188 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	    frame->payload_length <= session->max_frame - HAWSER__FRAME_OVERHEAD ||
 	    (frame->kind != HAWSER__FRAME_IGNORED && frame->kind < HAWSER__FRAME_CALL))
 		return too_large(problem, size, session->max_frame);
-	r = admit(session, frame, problem);
+	r = take(session, frame, HAWSER__FRAME_PREFIX + (size_t)size, problem);
 	if (r < 0)
 		return r;
 	*need = HAWSER__FRAME_PREFIX + (size_t)size;
 	return -EMSGSIZE;
 }
 
-/* ---- sending ---- */
+/* ---- connections ---- */
 
-int hawser__session_put(struct hawser__session *session, enum hawser__frame_kind kind,
-			const ProtobufCMessage *message)
+void hawser__session_begin(struct hawser__session *session, bool is_kept)
+{
+	session->state = HAWSER__SESSION_OPEN;
+	session->log_flows = true;
+	session->log.is_kept = is_kept;
+}
+
+void hawser__session_lost(struct hawser__session *session)
+{
+	hawser__buffer_deinit(&session->control);
+	hawser__log_rewind(&session->log);
+	session->log_flows = false;
+	session->state = HAWSER__SESSION_AWAY;
+}
+
+/* All that has come is told, or will be with what is queued. */
+static void told_all(struct hawser__session *session)
+{
+	session->told = session->received;
+	session->untold_bytes = 0;
+	session->must_tell = false;
+}
+
+int hawser__session_resume(struct hawser__session *session, uint64_t received,
+			   struct hawser__problem *problem)
+{
+	const struct hawser__log *log = &session->log;
+
+	if (hawser__log_resume(&session->log, received) < 0) {
+		hawser__problem_set(
+			problem, HAWSER__REASON__REASON_SESSION_EXPIRED,
+			"the ends disagree: %llu frames are said to have come, but %llu "
+			"to %llu could have",
+			(unsigned long long)received,
+			(unsigned long long)(log->acked - log->restarted),
+			(unsigned long long)(log->sent - log->restarted));
+		return -EBADMSG;
+	}
+	/* What has come is told in the same breath. */
+	told_all(session);
+	hawser__session_begin(session, true);
+	return 0;
+}
+
+void hawser__session_restart(struct hawser__session *session)
+{
+	hawser__session_lost(session);
+	hawser__log_restart(&session->log);
+	session->state = HAWSER__SESSION_NEW;
+	session->last_call = session->received = 0;
+	told_all(session);
+	session->id = session->attempt = 0;
+	explicit_bzero(session->token, sizeof session->token);
+}
+
+/* ---- writing ---- */
+
+/* What is on its way goes on; then control, which does not wait for a long log. */
+int hawser__session_peek(const struct hawser__session *session, struct iovec *iov, int max)
+{
+	const struct hawser__log *log = &session->log;
+	int n = 0;
+
+	if (session->log_flows && (log->partial || !session->control.length)) {
+		bool is_all = !session->control.length;
+
+		n = hawser__log_peek(log, iov, max, is_all ? SIZE_MAX : log->partial);
+		if (is_all)
+			return n;
+	}
+	n += hawser__buffer_peek(&session->control, iov + n, max - n);
+	/* Behind control frames the log may wait for the next write, unless it had not begun. */
+	if (session->log_flows && !log->partial)
+		n += hawser__log_peek(log, iov + n, max - n, SIZE_MAX);
+	return n;
+}
+
+static size_t part_of(size_t *length, size_t most)
+{
+	size_t part = *length < most ? *length : most;
+
+	*length -= part;
+	return part;
+}
+
+void hawser__session_wrote(struct hawser__session *session, size_t length)
+{
+	if (session->log_flows && session->log.partial)
+		hawser__log_wrote(&session->log, part_of(&length, session->log.partial));
+	if (length && session->control.length)
+		hawser__buffer_consume(&session->control,
+				       part_of(&length, session->control.length));
+	if (length)
+		hawser__log_wrote(&session->log, length);
+}
+
+/* ---- frames out ---- */
+
+static const uint8_t *last_control(const struct hawser__session *session, size_t before)
+{
+	const struct hawser__chunk *last = session->control.last;
+
+	return last->data + last->end - (session->control.length - before);
+}
+
+const uint8_t *hawser__session_put(struct hawser__session *session, enum hawser__frame_kind kind,
+				   const ProtobufCMessage *message)
 {
 	size_t length = protobuf_c_message_get_packed_size(message);
 	uint8_t small[512], *body = length <= sizeof small ? small : hawser__malloc(length);
-	int r = 0;
+	size_t before = session->control.length;
+	bool is_put;
 
 	if (!body)
-		return -ENOMEM;
+		return NULL;
 	protobuf_c_message_pack(message, body);
-	if (!hawser__frame_put_body(&session->out, kind, body, length))
-		r = -ENOMEM;
+	is_put = hawser__frame_put_body(&session->control, kind, body, length);
 	if (body != small)
 		free(body);
-	return r;
+	return is_put ? last_control(session, before) : NULL;
 }
 
-int hawser__session_put_close(struct hawser__session *session,
-			      const struct hawser__problem *problem)
+const uint8_t *hawser__session_put_number(struct hawser__session *session,
+					  enum hawser__frame_kind kind, uint64_t number)
+{
+	size_t before = session->control.length;
+
+	if (!hawser__frame_put_number(&session->control, kind, number))
+		return NULL;
+	return last_control(session, before);
+}
+
+bool hawser__session_urge_ack(struct hawser__session *session)
+{
+	bool is_first = !session->must_tell;
+
+	session->must_tell = true;
+	return is_first;
+}
+
+const uint8_t *hawser__session_put_ack(struct hawser__session *session)
+{
+	size_t before = session->control.length;
+
+	if (!hawser__frame_put_ack(&session->control, session->received))
+		return NULL;
+	told_all(session);
+	return last_control(session, before);
+}
+
+/* Behind all that is queued about calls. */
+static const uint8_t *put_last(struct hawser__session *session, const Hawser__Close *close)
+{
+	uint8_t body[512];
+	size_t before = session->log.frames.length;
+	size_t length = protobuf_c_message_get_packed_size(&close->base);
+
+	if (length > sizeof body)
+		return NULL;
+	protobuf_c_message_pack(&close->base, body);
+	if (!hawser__frame_put_body(&session->log.frames, HAWSER__FRAME_CLOSE, body, length))
+		return NULL;
+	return hawser__log_appended(&session->log, session->log.frames.length - before);
+}
+
+const uint8_t *hawser__session_put_close(struct hawser__session *session,
+					 const struct hawser__problem *problem)
 {
 	bool is_new = session->state == HAWSER__SESSION_NEW;
+	bool is_end = is_new || problem->reason != HAWSER__REASON__REASON_DRAINING;
+	Hawser__Close close = HAWSER__CLOSE__INIT;
 
-	if (is_new || problem->reason != HAWSER__REASON__REASON_DRAINING)
+	if (is_end)
 		session->state = HAWSER__SESSION_OVER;
 	if (is_new && session->is_server) {
 		Hawser__Rejected rejected = HAWSER__REJECTED__INIT;
@@ -236,50 +413,92 @@ int hawser__session_put_close(struct hawser__session *session,
 		rejected.min_version = rejected.max_version = HAWSER__PROTOCOL_VERSION;
 		return hawser__session_put(session, HAWSER__FRAME_REJECTED, &rejected.base);
 	}
-
-	Hawser__Close close = HAWSER__CLOSE__INIT;
-
 	close.reason = problem->reason;
 	close.text = (char *)problem->text;
 	close.last_call = session->last_call;
-	return hawser__session_put(session, HAWSER__FRAME_CLOSE, &close.base);
+	return is_end && session->log_flows
+		       ? put_last(session, &close)
+		       : hawser__session_put(session, HAWSER__FRAME_CLOSE, &close.base);
 }
 
-/* A frame of the same length that says nothing: ignorable, and the rest is a payload.
- * Its length takes five bytes, so that every size fits; protobuf allows that. */
-static void blank(uint8_t *frame, uint32_t length)
+/* What the next frame about a call tells of the peer's; 0: nothing. */
+static uint64_t riding_ack(const struct hawser__session *session)
 {
-	uint32_t rest = length - 8;
+	bool is_due = session->must_tell ||
+		      session->received - session->told >= HAWSER__ACK_FRAMES ||
+		      session->untold_bytes >= HAWSER__ACK_BYTES;
 
-	*frame++ = 14 << 3;
-	*frame++ = 1;
-	*frame++ = 15 << 3 | 2;
-	for (int i = 0; i < 4; i++, rest >>= 7)
-		*frame++ = (uint8_t)(rest | 0x80);
-	*frame = (uint8_t)rest;
+	return hawser__session_owes_ack(session) && is_due ? session->received : 0;
 }
 
-bool hawser__session_unsend_call(struct hawser__session *session, uint64_t id, size_t skip)
+static uint8_t *logged(struct hawser__session *session, size_t before, uint64_t ack,
+		       uint8_t *payload, uint8_t **start)
 {
-	struct hawser__frame frame;
-	const char *why;
+	uint8_t *begin;
 
-	for (struct hawser__chunk *chunk = session->out.first; chunk; chunk = chunk->next) {
-		/* Frames are queued in one piece each. */
-		uint8_t *at = chunk->data + chunk->start + skip;
+	if (!payload)
+		return NULL;
+	if (ack)
+		told_all(session);
+	begin = hawser__log_appended(&session->log, session->log.frames.length - before);
+	if (start)
+		*start = begin;
+	return payload;
+}
 
-		skip = 0;
-		while (at < chunk->data + chunk->end) {
-			uint32_t length = hawser__frame_length(at);
+uint8_t *hawser__session_put_call(struct hawser__session *session, uint64_t id, uint32_t method,
+				  uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
+				  size_t payload_length, uint8_t **start)
+{
+	struct hawser__buffer *out = &session->log.frames;
+	uint64_t ack = riding_ack(session);
+	size_t before = out->length;
 
-			at += HAWSER__FRAME_PREFIX;
-			if (hawser__frame_decode(&frame, at, length, &why) == 0 &&
-			    frame.kind == HAWSER__FRAME_CALL && frame.id == id) {
-				blank(at, length);
-				return true;
-			}
-			at += length;
-		}
-	}
-	return false;
+	return logged(session, before, ack,
+		      hawser__frame_put_call(out, ack, id, method, timeout_ms, extra, extra_length,
+					     payload_length),
+		      start);
+}
+
+uint8_t *hawser__session_put_end(struct hawser__session *session, uint64_t id, uint32_t status,
+				 uint32_t outcome, const uint8_t *extra, size_t extra_length,
+				 size_t payload_length, uint8_t **start)
+{
+	struct hawser__buffer *out = &session->log.frames;
+	uint64_t ack = riding_ack(session);
+	size_t before = out->length;
+
+	return logged(session, before, ack,
+		      hawser__frame_put_end(out, ack, id, status, outcome, extra, extra_length,
+					    payload_length),
+		      start);
+}
+
+uint8_t *hawser__session_put_message(struct hawser__session *session, uint64_t id, bool last,
+				     size_t payload_length, uint8_t **start)
+{
+	struct hawser__buffer *out = &session->log.frames;
+	uint64_t ack = riding_ack(session);
+	size_t before = out->length;
+
+	return logged(session, before, ack,
+		      hawser__frame_put_message(out, ack, id, last, payload_length), start);
+}
+
+uint8_t *hawser__session_put_cancel(struct hawser__session *session, uint64_t id, uint8_t **start)
+{
+	struct hawser__buffer *out = &session->log.frames;
+	size_t before = out->length;
+
+	return logged(session, before, 0, hawser__frame_put_number(out, HAWSER__FRAME_CANCEL, id),
+		      start);
+}
+
+uint8_t *hawser__session_put_window(struct hawser__session *session, uint64_t id, uint64_t bytes,
+				    uint8_t **start)
+{
+	struct hawser__buffer *out = &session->log.frames;
+	size_t before = out->length;
+
+	return logged(session, before, 0, hawser__frame_put_window(out, id, bytes), start);
 }

@@ -2,37 +2,68 @@
  *
  * It takes the bytes that came and gives back frames, checked for what may come
  * when: open first, call ids rising and of the right parity, nothing above
- * the limits. What is to be sent it appends to `out`, the one buffer between the
- * calls and the socket. Whoever owns the socket moves the bytes. */
+ * the limits. What is to be sent it keeps in two places. Frames about calls go to the log,
+ * numbered, until the peer has acknowledged them, across connections. All others
+ * (open, ping, close …) go to `control`, which is written first and dies with its
+ * connection. Whoever owns the socket moves the bytes.
+ *
+ * When a connection is lost the session is away: hawser__session_lost(). On the next one
+ * each end tells in open and opened how many session frames it has
+ * (`received`), and the other goes on behind them: hawser__session_resume(). So a frame is
+ * taken exactly once, without a comparison: what was taken is counted, and what is
+ * counted is not asked for again. */
 
 #ifndef HAWSER_WIRE_SESSION_H
 #define HAWSER_WIRE_SESSION_H
 
 #include <hawser/common.h>
 
-#include "util/buffer.h"
 #include "wire/frame.h"
+#include "wire/log.h"
 #include "wire/wire.pb-c.h"
 
 enum {
 	HAWSER__PROTOCOL_VERSION = 1,
 	/* The largest message of an end that names no limit. */
 	HAWSER__DEFAULT_MESSAGE_BYTES = 4 << 20,
+	/* The window of a stream whose receiver names none, and what a message takes from it
+	 * besides its payload: empty messages must not be for nothing. */
+	HAWSER__DEFAULT_WINDOW_BYTES = 64 << 10,
+	HAWSER__MESSAGE_COST = 16,
+};
+
+enum {
+	/* An acknowledgement rides on the next frame when this much has come since the last one;
+	 * at twice as much it goes alone. */
+	HAWSER__ACK_FRAMES = 16,
+	HAWSER__ACK_BYTES = 16 * 1024,
+	HAWSER__TOKEN_BYTES = 16,
 };
 
 enum hawser__session_state {
 	HAWSER__SESSION_NEW,  /* server: no open yet; client: open not yet answered */
 	HAWSER__SESSION_OPEN, /* opened was sent or has come */
+	HAWSER__SESSION_AWAY, /* without a connection; what is put waits for the next one */
 	HAWSER__SESSION_OVER, /* close or rejected was sent, or rejected has come */
 };
 
 struct hawser__session {
 	bool is_server;
+	bool log_flows; /* what is in the log may be written */
 	enum hawser__session_state state;
 	uint32_t max_frame; /* longest frame taken, without its prefix */
 	uint64_t next_call; /* id of our next call */
 	uint64_t last_call; /* highest id among the peer's calls */
-	struct hawser__buffer out;
+	uint64_t received;  /* session frames of the peer that were taken */
+	uint64_t told;      /* as the peer knows, or will from what is queued */
+	size_t untold_bytes;
+	bool must_tell; /* with the next frame, however little it is */
+	struct hawser__buffer control;
+	struct hawser__log log;
+	/* What the peer asks for to let a new connection go on with this session. */
+	uint64_t id; /* 0: it cannot be gone on with */
+	uint8_t token[HAWSER__TOKEN_BYTES];
+	uint32_t attempt; /* to go on with it: the last one that was made, or let in */
 };
 
 /** Why a session ends: what goes into close or rejected, and into the log. */
@@ -59,20 +90,83 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 			       struct hawser__frame *frame, size_t *need,
 			       struct hawser__problem *problem);
 
-/** Appends a frame whose body is `message`. 0 or -ENOMEM. */
-int hawser__session_put(struct hawser__session *session, enum hawser__frame_kind kind,
-			const ProtobufCMessage *message);
+/* ---- connections ---- */
 
-/** Appends close, or rejected before the session was open; the session is then over. 0 or -ENOMEM.
+/** Open and opened were exchanged: the log may flow, and is kept if the peer keeps its own. */
+void hawser__session_begin(struct hawser__session *session, bool is_kept);
+/** The connection is gone. The state is then away. */
+void hawser__session_lost(struct hawser__session *session);
+/**
+ * A new connection goes on with the session, whose peer has `received` of our frames. 0, or
+ * -EBADMSG and the problem: that number cannot be.
  */
-int hawser__session_put_close(struct hawser__session *session,
-			      const struct hawser__problem *problem);
+int hawser__session_resume(struct hawser__session *session, uint64_t received,
+			   struct hawser__problem *problem);
+/**
+ * The peer does not know the session any more, or never did: whatever it was sent is forgotten.
+ * What was never sent waits for the next connection, which begins a new one. For clients.
+ */
+void hawser__session_restart(struct hawser__session *session);
+
+/* ---- sending ---- */
+
+/** Up to `max` pieces of what is to be written now, and returns how many. */
+int hawser__session_peek(const struct hawser__session *session, struct iovec *iov, int max);
+/** So many of those bytes were written. */
+void hawser__session_wrote(struct hawser__session *session, size_t length);
+/** Bytes that can be written now. */
+static inline size_t hawser__session_unwritten(const struct hawser__session *session)
+{
+	return session->control.length + (session->log_flows ? session->log.unwritten : 0);
+}
+
+/** Whether the peer waits for an acknowledgement. */
+static inline bool hawser__session_owes_ack(const struct hawser__session *session)
+{
+	return session->log.is_kept && session->received != session->told;
+}
+/** So much has come that it should not wait for a frame to ride on. */
+static inline bool hawser__session_must_ack(const struct hawser__session *session)
+{
+	return session->log.is_kept &&
+	       (session->received - session->told >= (uint64_t)2 * HAWSER__ACK_FRAMES ||
+		session->untold_bytes >= (size_t)2 * HAWSER__ACK_BYTES);
+}
+/**
+ * Some time has passed, and the peer still waits: the next frame takes the acknowledgement along.
+ * False: none went since the last time this was said, so it should go alone.
+ */
+bool hawser__session_urge_ack(struct hawser__session *session);
+/** Queues one. Returns where it begins; NULL without memory. */
+const uint8_t *hawser__session_put_ack(struct hawser__session *session);
+
+/** Queues a frame that is not about a call. Returns where it begins; NULL without memory. */
+const uint8_t *hawser__session_put(struct hawser__session *session, enum hawser__frame_kind kind,
+				   const ProtobufCMessage *message);
+const uint8_t *hawser__session_put_number(struct hawser__session *session,
+					  enum hawser__frame_kind kind, uint64_t number);
 
 /**
- * Takes back a call that is still queued: its frame becomes one that the peer skips. The first
- * `skip` bytes of `out` are the rest of a frame that is on its way. False: it is not there.
+ * Queues close, or rejected before the session was open; the session is then over, unless it only
+ * drains. Returns as above.
  */
-bool hawser__session_unsend_call(struct hawser__session *session, uint64_t id, size_t skip);
+const uint8_t *hawser__session_put_close(struct hawser__session *session,
+					 const struct hawser__problem *problem);
+
+/* The frames about calls. Each returns where its payload goes, to be filled at once, or
+ * NULL without memory; *start (may be NULL) is where the frame begins. See frame.h. */
+
+uint8_t *hawser__session_put_call(struct hawser__session *session, uint64_t id, uint32_t method,
+				  uint64_t timeout_ms, const uint8_t *extra, size_t extra_length,
+				  size_t payload_length, uint8_t **start);
+uint8_t *hawser__session_put_end(struct hawser__session *session, uint64_t id, uint32_t status,
+				 uint32_t outcome, const uint8_t *extra, size_t extra_length,
+				 size_t payload_length, uint8_t **start);
+uint8_t *hawser__session_put_message(struct hawser__session *session, uint64_t id, bool last,
+				     size_t payload_length, uint8_t **start);
+uint8_t *hawser__session_put_cancel(struct hawser__session *session, uint64_t id, uint8_t **start);
+uint8_t *hawser__session_put_window(struct hawser__session *session, uint64_t id, uint64_t bytes,
+				    uint8_t **start);
 
 /** The id of our next call. */
 static inline uint64_t hawser__session_take_call(struct hawser__session *session)

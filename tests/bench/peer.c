@@ -8,7 +8,8 @@
  *     build/tests/bench/hawser-peer client tcp:PORT W2 async --peer hawser --pid SERVER
  *
  * The server runs one libevent loop. The client's modes: block, the blocking
- * stub on the calling thread; async, asynchronous stubs on one event_base. Both
+ * stub on the calling thread; async, asynchronous stubs on one event_base; and the same
+ * without a session, block-plain and async-plain, to see what that costs. All
  * use the defaults that a user gets, but for the limits that W4 and W6 exceed. */
 
 #include "echo.hawser.h"
@@ -20,7 +21,9 @@
 
 static const char info[] = "hawser loop block tcp,unix W1\n"
 			   "hawser loop async tcp,unix W2,W3,W4a,W4b,W6\n"
-			   "hawser-async loop async tcp,unix W1\n";
+			   "hawser-async loop async tcp,unix W1\n"
+			   "hawser-plain loop block-plain tcp,unix W1\n"
+			   "hawser-plain loop async-plain tcp,unix W2,W6\n";
 
 enum { LARGEST_MESSAGE = 64 << 20 };
 
@@ -51,7 +54,7 @@ static int serve(const struct bench *bench)
 
 	options.max_connections = 100000;
 	options.max_request_bytes = options.max_reply_bytes = LARGEST_MESSAGE;
-	options.max_unsent_bytes = LARGEST_MESSAGE;
+	options.max_unsent_bytes = options.max_log_bytes = LARGEST_MESSAGE;
 	server = hawser_server_new(&options, &error);
 	if (!server)
 		fail("server", &error);
@@ -81,8 +84,9 @@ static struct hawser_client *make_client(const struct bench *bench, struct event
 	char address[320];
 
 	options.base = base;
+	options.no_session = strstr(bench->mode, "-plain") != NULL;
 	options.max_request_bytes = options.max_reply_bytes = LARGEST_MESSAGE;
-	options.max_unsent_bytes = LARGEST_MESSAGE;
+	options.max_log_bytes = LARGEST_MESSAGE;
 	if (bench->path)
 		snprintf(address, sizeof address, "unix:%s", bench->path);
 	else
@@ -263,12 +267,12 @@ int main(int argc, char **argv)
 	bench_parse(&bench, argc, argv, info);
 	if (bench.is_server && !strcmp(bench.mode, "loop"))
 		return serve(&bench);
-	if (!bench.is_server && !strcmp(bench.mode, "block") && !strcmp(bench.workload, "W1")) {
+	if (!bench.is_server && !strncmp(bench.mode, "block", 5) && !strcmp(bench.workload, "W1")) {
 		block(&bench);
 		bench_release(&bench);
 		return 0;
 	}
-	if (bench.is_server || strcmp(bench.mode, "async")) {
+	if (bench.is_server || strncmp(bench.mode, "async", 5) != 0) {
 		fprintf(stderr,
 			"error: mode \"%s\" is unknown here; a server has loop, a client async, "
 			"and block for W1\n",

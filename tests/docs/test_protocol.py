@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What proto/hawser/protocol.md shows is what happens: its conversation, byte by byte, and
+"""What proto/hawser/protocol.md shows is what happens: its conversations, byte by byte, and
 its worked example of a method's id.
 
     test_protocol.py SOURCE_ROOT GREETER_SERVER
 """
 
+import contextlib
 import pathlib
 import re
 import socket
@@ -19,10 +20,10 @@ from support import PATIENCE, Process, check, equal, main
 PAGE = (ROOT / 'proto/hawser/protocol.md').read_text(encoding='utf-8')
 
 
-def turns():
-    """The conversation as (who, bytes), one for each time that the other speaks."""
+def turns(block):
+    """A conversation as (who, bytes), one for each time that the other speaks."""
     said = []
-    for line in re.search(r'^```hex\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)[1].splitlines():
+    for line in block.splitlines():
         if line[:1] in ('>', '<'):
             if not said or said[-1][0] != line[0]:
                 said.append((line[0], b''))
@@ -32,30 +33,59 @@ def turns():
     return said
 
 
-def test_the_conversation_happens_word_for_word():
-    said = turns()
-    check(len(said) == 11, f'{len(said)} turns')
+# One for each connection: without a session; with one, until it breaks; and how that goes on.
+CONNECTIONS = [turns(block) for block in
+               re.findall(r'^```hex\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)]
+# The fields id and token of the session: each server chooses others.
+SHOWN = re.search(rb'\x09.{8}\x12\x10.{16}', CONNECTIONS[1][1][1], re.DOTALL)[0]
+
+
+@contextlib.contextmanager
+def connection(address):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(address)
+        with client.makefile('rb') as stream:
+            yield client, stream
+
+
+def talk(client, stream, said, chosen=None):
+    """Says and hears it word for word, but for what is chosen by the server, and returned."""
+    for who, words in said:
+        if who == '>':
+            client.sendall(words.replace(SHOWN, chosen or SHOWN))
+        else:
+            came = stream.read(len(words))
+            if not chosen and SHOWN in words:
+                place = words.index(SHOWN)
+                chosen = came[place:place + len(SHOWN)]
+            equal(came.hex(' '), words.replace(SHOWN, chosen or SHOWN).hex(' '))
+    return chosen
+
+
+def test_the_conversations_happen_word_for_word():
+    equal([len(said) for said in CONNECTIONS], [11, 6, 3])
+    plain, begun, resumed = CONNECTIONS
     with tempfile.TemporaryDirectory(prefix='hw') as folder:
         address = folder + '/socket'
         with Process(sys.argv[2], 'unix:' + address, HAWSER_LOG='info') as server:
             server.line('listening on', 'stderr')
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(PATIENCE)
-                client.connect(address)
-                stream = client.makefile('rb')
-                for who, words in said:
-                    if who == '>':
-                        client.sendall(words)
-                    else:
-                        equal(stream.read(len(words)).hex(' '), words.hex(' '))
+            with connection(address) as (client, stream):
+                talk(client, stream, plain)
                 equal(stream.read(), b'')
-                stream.close()
+            with connection(address) as (client, stream):
+                chosen = talk(client, stream, begun)
+            check((chosen[:1], chosen[9:11]) == (SHOWN[:1], SHOWN[9:11]) and chosen != SHOWN,
+                  f'no id and token of its own: {chosen.hex(" ")}')
+            with connection(address) as (client, stream):
+                talk(client, stream, resumed, chosen)
+                equal(stream.read(), b'')
             server.signal(15)
             equal(server.finish()[0], 0)
 
 
 def test_each_length_is_that_of_its_frame():
-    for _, words in turns():
+    for words in (words for said in CONNECTIONS for _, words in said):
         while words:
             length = int.from_bytes(words[:4], 'big')
             check(0 < length <= len(words) - 4, f'a length of {length} in {len(words)} bytes')

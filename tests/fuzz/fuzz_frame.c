@@ -12,7 +12,7 @@ static bool is_equal(const struct hawser__frame *a, const struct hawser__frame *
 	       a->payload == b->payload && a->payload_length == b->payload_length &&
 	       a->id == b->id && a->method == b->method && a->timeout_ms == b->timeout_ms &&
 	       a->status == b->status && a->outcome == b->outcome && a->last == b->last &&
-	       a->more == b->more;
+	       a->window == b->window && a->ack == b->ack && a->more == b->more;
 }
 
 static void check_piece(const uint8_t *piece, size_t length, const uint8_t *data, size_t size)
@@ -30,6 +30,7 @@ static void check_protobuf_c(const struct hawser__frame *frame, const uint8_t *d
 	if (!second)
 		return;
 	require((unsigned)second->kind_case == (unsigned)frame->kind);
+	require(second->ack == frame->ack);
 	require(second->payload.len == frame->payload_length);
 	require(!frame->payload_length ||
 		!memcmp(second->payload.data, frame->payload, frame->payload_length));
@@ -43,10 +44,53 @@ static void check_protobuf_c(const struct hawser__frame *frame, const uint8_t *d
 		require(second->end->status == frame->status);
 		require((uint32_t)second->end->outcome == frame->outcome);
 		require(frame->more || (!second->end->n_details && !second->end->n_metadata));
+	} else if (frame->kind == HAWSER__FRAME_MESSAGE) {
+		require(second->message->id == frame->id);
+	} else if (frame->kind == HAWSER__FRAME_WINDOW) {
+		require(second->window->id == frame->id);
+		require(second->window->bytes == frame->window);
 	} else if (frame->kind == HAWSER__FRAME_PING) {
 		require(second->ping->number == frame->id);
 	}
 	hawser__frame__free_unpacked(second, NULL);
+}
+
+static uint8_t *write_again(struct hawser__buffer *out, const struct hawser__frame *frame)
+{
+	switch (frame->kind) {
+	case HAWSER__FRAME_CALL:
+		return hawser__frame_put_call(out, frame->ack, frame->id, frame->method,
+					      frame->timeout_ms, NULL, 0, frame->payload_length);
+	case HAWSER__FRAME_END:
+		return hawser__frame_put_end(out, frame->ack, frame->id, frame->status,
+					     frame->outcome, NULL, 0, frame->payload_length);
+	default:
+		return hawser__frame_put_message(out, frame->ack, frame->id, frame->last,
+						 frame->payload_length);
+	}
+}
+
+/* What is changed in place stays a frame of the same length. */
+static void check_changing(uint8_t *begin, const struct hawser__frame *frame)
+{
+	size_t length = hawser__frame_length(begin);
+	struct hawser__frame again;
+	const char *why;
+
+	hawser__frame_set_timeout(begin, frame->timeout_ms / 2);
+	require(hawser__frame_decode(&again, begin + HAWSER__FRAME_PREFIX, length, &why) == 0);
+	require(again.ack == frame->ack && again.timeout_ms == frame->timeout_ms / 2);
+	if (frame->kind == HAWSER__FRAME_CALL) {
+		hawser__frame_take_back(begin, frame->id);
+		require(hawser__frame_decode(&again, begin + HAWSER__FRAME_PREFIX, length, &why) ==
+			0);
+		require(again.kind == HAWSER__FRAME_CANCEL && again.id == frame->id);
+		require(again.ack == frame->ack);
+	}
+	hawser__frame_clear_ack(begin);
+	require(hawser__frame_decode(&again, begin + HAWSER__FRAME_PREFIX, length, &why) == 0);
+	require(again.id == frame->id && again.ack == 0);
+	require(hawser__frame_length(begin) == length);
 }
 
 /* Written again, a frame without rare fields reads the same. */
@@ -60,11 +104,7 @@ static void check_writing(const struct hawser__frame *frame)
 	uint8_t *room;
 
 	hawser__buffer_init(&out, &pool);
-	room = frame->kind == HAWSER__FRAME_CALL
-		       ? hawser__frame_put_call(&out, frame->id, frame->method, frame->timeout_ms,
-						NULL, 0, frame->payload_length)
-		       : hawser__frame_put_end(&out, frame->id, frame->status, frame->outcome, NULL,
-					       0, frame->payload_length);
+	room = write_again(&out, frame);
 	require(room);
 	if (frame->payload_length)
 		memcpy(room, frame->payload, frame->payload_length);
@@ -75,9 +115,13 @@ static void check_writing(const struct hawser__frame *frame)
 	require(again.kind == frame->kind && again.id == frame->id && !again.more);
 	require(again.method == frame->method && again.timeout_ms == frame->timeout_ms);
 	require(again.status == frame->status && again.outcome == frame->outcome);
+	require(again.last == frame->last && again.ack == frame->ack);
 	require(again.payload_length == frame->payload_length);
 	require(!again.payload_length ||
 		!memcmp(again.payload, frame->payload, frame->payload_length));
+	/* A call that we make has an id. */
+	if (frame->id)
+		check_changing(piece.iov_base, frame);
 	hawser__buffer_deinit(&out);
 	hawser__pool_deinit(&pool);
 }
@@ -101,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_piece(frame.body, frame.body_length, data, size);
 	check_piece(frame.payload, frame.payload_length, data, size);
 	check_protobuf_c(&frame, data, size);
-	if (!frame.more && (frame.kind == HAWSER__FRAME_CALL || frame.kind == HAWSER__FRAME_END))
+	if (!frame.more && (frame.kind == HAWSER__FRAME_CALL || frame.kind == HAWSER__FRAME_END ||
+			    frame.kind == HAWSER__FRAME_MESSAGE))
 		check_writing(&frame);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* Any stream of bytes into a session, whole and cut to pieces: both see the same frames.
  *
- * The first byte says which end and which limit, the second where to cut. */
+ * The first byte says which end, which limit, and whether it is open or has sent something that
+ * can be acknowledged, the second where to cut. */
 
 #include "fuzz.h"
 #include "wire/session.h"
@@ -34,6 +35,8 @@ static void note_frame(struct end *end, const struct hawser__frame *frame)
 	NOTE(end, frame->status);
 	NOTE(end, frame->outcome);
 	NOTE(end, frame->last);
+	NOTE(end, frame->window);
+	NOTE(end, frame->ack);
 	NOTE(end, frame->more);
 	NOTE(end, frame->payload_length);
 	note(end, frame->body, frame->body_length);
@@ -80,7 +83,7 @@ static bool step(struct end *end)
 		note_frame(end, &frame);
 		note(end, frame.payload, frame.payload_length);
 		if (frame.kind == HAWSER__FRAME_OPEN)
-			end->session.state = HAWSER__SESSION_OPEN;
+			hawser__session_begin(&end->session, false);
 		keep(end, end->pending + 1 + taken, end->length - (size_t)taken, NULL, 0);
 		return true;
 	}
@@ -111,6 +114,15 @@ static void receive(struct end *end, const uint8_t *data, size_t length)
 		;
 }
 
+/* Frames that the other end may acknowledge; the last one is still on its way. */
+static void send_some(struct hawser__session *session)
+{
+	hawser__session_begin(session, true);
+	for (uint64_t i = 1; i <= 300; i++)
+		require(hawser__session_put_cancel(session, i, NULL));
+	hawser__session_wrote(session, hawser__session_unwritten(session) - 1);
+}
+
 static void end_init(struct end *end, uint8_t flags)
 {
 	static const size_t limits[] = {0, 1, 1000, 100000};
@@ -118,7 +130,9 @@ static void end_init(struct end *end, uint8_t flags)
 	memset(end, 0, sizeof *end);
 	hawser__session_init(&end->session, flags & 1, limits[flags >> 1 & 3], &end->pool);
 	if (flags & 8)
-		end->session.state = HAWSER__SESSION_OPEN;
+		hawser__session_begin(&end->session, false);
+	if (flags & 16)
+		send_some(&end->session);
 	end->pending = malloc(1);
 	require(end->pending);
 }
@@ -163,6 +177,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(whole.seen == cut.seen);
 	require(whole.session.state == cut.session.state);
 	require(whole.session.last_call == cut.session.last_call);
+	require(whole.session.received == cut.session.received);
+	require(whole.session.log.acked == cut.session.log.acked);
+	require(whole.session.log.acked <= whole.session.log.sent);
 	end_deinit(&whole);
 	end_deinit(&cut);
 	return 0;

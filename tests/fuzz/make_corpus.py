@@ -25,6 +25,10 @@ def fixed32(field, value):
     return varint(field << 3 | 5) + struct.pack("<I", value)
 
 
+def fixed64(field, value):
+    return varint(field << 3 | 1) + struct.pack("<Q", value)
+
+
 def chunk(field, value):
     value = value.encode() if isinstance(value, str) else value
     return varint(field << 3 | 2) + varint(len(value)) + value
@@ -40,11 +44,15 @@ def call(identity, payload=b"", extra=b""):
 
 
 ANNOUNCE = chunk(5, fixed32(1, 7) + chunk(2, "demo.Greeter/Hello") + chunk(3, "demo.HelloRequest"))
+SESSION = fixed64(1, 0x1122334455667788) + chunk(2, bytes(range(16))) + number(3, 300)
 METADATA = chunk(4, chunk(1, "trace-id") + chunk(2, b"\0\1\2\3"))
 
 FRAMES = {
     "open": chunk(1, number(1, 1) + chunk(2, "me") + chunk(3, "later") + number(6, 1 << 22)),
     "opened": chunk(2, number(1, 1) + chunk(4, "a problem") + number(5, 1 << 22) + number(6, 100)),
+    "open-session": chunk(1, number(1, 1) + chunk(8, SESSION + number(5, 2)) + number(9, 15000)
+                          + number(10, 45000)),
+    "opened-session": chunk(2, number(1, 1) + chunk(10, SESSION + number(4, 30000))),
     "rejected": chunk(3, number(1, 6) + chunk(2, "no") + number(3, 1) + number(4, 1)),
     "ping": chunk(4, number(1, 2**64 - 1)),
     "pong": chunk(5, number(1, 1)),
@@ -60,6 +68,12 @@ FRAMES = {
     "window": chunk(12, number(1, 3) + number(2, 65536)),
     "ignorable": chunk(16, b"later") + number(14, 1),
     "acked": number(13, 300) + call(5, b"x"),
+    "acked-last": call(5, b"x") + number(13, 2**64 - 1),
+    "acking": call(5) + number(13, 300) + chunk(15, b"x"),
+    "acking-message": chunk(9, number(1, 3)) + number(13, 5) + chunk(15, b"part"),
+    "ack-alone": number(13, 300) + number(14, 1),
+    "ack-cleared": call(5) + b"\x68\x80\x80\x00" + chunk(15, b"x"),
+    "taken-back": chunk(11, number(1, 5)) + number(13, 300) + b"\x7a\x81\x80\x80\x00\x15",
     "payload-first": chunk(15, b"hello") + call(7),
 }
 
@@ -75,6 +89,12 @@ SESSIONS = {
     "rejected": b"\x04\x03" + prefixed(FRAMES["rejected"]),
     "oversized": b"\x01\x04" + prefixed(FRAMES["open"]) + OVERSIZED,
     "reply-oversized": b"\x08\x05" + prefixed(chunk(10, number(1, 1)) + chunk(15, b"p" * 66000))[:HEAD],
+    "acks": b"\x1d\x09" + b"".join(prefixed(frame) for frame in (
+        FRAMES["ack-alone"], call(1) + number(13, 40), number(13, 39) + number(14, 1), FRAMES["acked"],
+        number(13, 301) + number(14, 1))),
+    "acks-to-client": b"\x1c\x0a" + b"".join(prefixed(frame) for frame in (
+        chunk(10, number(1, 1)) + number(13, 1) + chunk(15, b"reply"), FRAMES["acking-message"],
+        FRAMES["window"], FRAMES["ping"], number(13, 6) + number(14, 1))),
     "ids": b"\x09\x06" + prefixed(call(5)) + prefixed(call(3)),
     "tls": b"\x01\x07\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "http": b"\x01\x08GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",

@@ -5,7 +5,9 @@
     protoc --python_out=. -I proto/examples greeter.proto
     PYTHONPATH=. tests/interop/client.py tcp:127.0.0.1:7000
 
-One call at a time, on a blocking socket; proto/hawser/protocol.md gives the reasons."""
+One call at a time, on a blocking socket; proto/hawser/protocol.md gives the reasons. It has no
+session, so what is in flight when its connection breaks is lost: test_session.py beside this
+file shows what a client needs to come back."""
 
 import socket
 import sys
@@ -49,12 +51,12 @@ class Connection:
         frame = Frame(**fields).SerializeToString()
         self.socket.sendall(len(frame).to_bytes(4, 'big') + frame)
 
-    def receive(self, wanted):
-        """The next frame of a kind. What else may come meanwhile is dealt with here."""
+    def receive(self, *wanted):
+        """The next frame of these kinds. What else may come meanwhile is dealt with here."""
         while prefix := self.stream.read(4):
             frame = Frame.FromString(self.stream.read(int.from_bytes(prefix, 'big')))
             kind = frame.WhichOneof('kind')
-            if kind == wanted:
+            if kind in wanted:
                 return frame
             if kind == 'ping':
                 self.send(pong={'number': frame.ping.number})
@@ -67,8 +69,7 @@ class Connection:
         self.send(ping={'number': number})
         return self.receive('pong').pong.number
 
-    def call(self, method, request, reply_type, *, by_name=False, timeout_ms=30000, metadata=()):
-        """Calls a unary method; returns its reply and the metadata that came with it."""
+    def start(self, method, request, reply_type, *, by_name=False, timeout_ms=30000, metadata=()):
         # Each call names its method in full. To do so once per connection is enough.
         announce = Method(name=method, request=request.DESCRIPTOR.full_name,
                           reply=reply_type.DESCRIPTOR.full_name)
@@ -77,10 +78,24 @@ class Connection:
                         'metadata': [Metadata(key=k, value=v) for k, v in metadata]},
                   payload=request.SerializeToString())
         self.next_call += 2
+
+    def call(self, method, request, reply_type, **options):
+        """Calls a unary method; returns its reply and the metadata that came with it."""
+        self.start(method, request, reply_type, **options)
         frame = self.receive('end')
         if frame.end.status:
             raise CallFailed(frame.end)
         return reply_type.FromString(frame.payload), {m.key: m.value for m in frame.end.metadata}
+
+    def replies(self, method, request, reply_type, **options):
+        """Calls a method that streams its replies; yields each."""
+        self.start(method, request, reply_type, **options)
+        while (frame := self.receive('message', 'end')).WhichOneof('kind') == 'message':
+            yield reply_type.FromString(frame.payload)
+            # It has been taken, so the server may send as much again.
+            self.send(window={'id': frame.message.id, 'bytes': len(frame.payload) + 16})
+        if frame.end.status:
+            raise CallFailed(frame.end)
 
     def close(self):
         self.send(close=Close(reason=REASON_DONE))

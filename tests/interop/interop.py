@@ -37,9 +37,9 @@ except TypeError as error:
 HELLO = 'demo.Greeter/Hello'
 
 
-def serve(program, address):
+def serve(program, address, *more):
     """A server; .address is where it listens. The library's own log tells, for any program."""
-    server = Process(program, address, HAWSER_LOG='info')
+    server = Process(program, address, *more, HAWSER_LOG='info')
     server.address = server.line(r'listening on (\S+)', 'stderr')[1]
     return server
 

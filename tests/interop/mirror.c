@@ -1,16 +1,19 @@
 /* A greeter that shows the caller what arrived: it returns the request's metadata and the
  * time that was left, explains a failure with a typed message, and lets the call of a
- * caller named "slow" wait until nobody wants its answer any more. */
+ * caller named "slow" wait until nobody wants its answer any more. It says whom it greets, so
+ * that a test sees how often a call was executed, and it counts as far as it is let. */
 
 #include "greeter.hawser.h"
 #include <err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void on_cancel(struct hawser_call *call, void *data)
 {
-	(void)data;
+	free(data);
 	/* The test waits for this line: nothing on the wire answers a cancel. */
 	puts("cancelled");
 	fflush(stdout);
@@ -26,6 +29,8 @@ static void hello(struct hawser_call *call, const Demo__HelloRequest *request, v
 	int length = snprintf(left, sizeof left, "%" PRId64, hawser_call_time_left_ms(call));
 
 	(void)data;
+	printf("greets %s\n", request->name);
+	fflush(stdout);
 	if (strcmp(request->name, "slow") == 0) {
 		hawser_call_on_cancel(call, on_cancel, NULL);
 		return;
@@ -47,9 +52,52 @@ static void hello(struct hawser_call *call, const Demo__HelloRequest *request, v
 	demo_greeter_hello_reply(call, &reply);
 }
 
+/* ---- counting ---- */
+
+struct counting {
+	uint32_t next, upto;
+};
+
+static void count_on(struct hawser_call *call, void *data)
+{
+	struct counting *counting = data;
+	Demo__CountReply reply = DEMO__COUNT_REPLY__INIT;
+	int r = 0;
+
+	while (r == 0 && counting->next <= counting->upto) {
+		reply.n = counting->next;
+		r = demo_greeter_count_reply(call, &reply);
+		counting->next += r == 0;
+	}
+	if (r == -EAGAIN) {
+		r = hawser_call_on_writable(call, count_on, counting);
+		if (r == 0)
+			return;
+	}
+	free(counting);
+	if (r == 0)
+		hawser_call_end(call);
+	else
+		demo_greeter_count_fail(call, HAWSER_INTERNAL, "%s", strerror(-r));
+}
+
+static void count(struct hawser_call *call, const Demo__CountRequest *request, void *data)
+{
+	struct counting *counting = malloc(sizeof *counting);
+
+	(void)data;
+	if (!counting) {
+		demo_greeter_count_fail(call, HAWSER_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	*counting = (struct counting){1, request->upto};
+	hawser_call_on_cancel(call, on_cancel, counting);
+	count_on(call, counting);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct demo_greeter_service service = {.hello = hello};
+	static const struct demo_greeter_service service = {.hello = hello, .count = count};
 	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
 	struct hawser_error error;
 
@@ -57,11 +105,13 @@ int main(int argc, char **argv)
 	options.max_request_bytes = 100 * 1024;
 	options.max_connections = 8;
 	options.allow_shutdown = true;
+	if (argc == 3)
+		options.session_window_ms = (unsigned)strtoul(argv[2], NULL, 10);
 
 	struct hawser_server *server = hawser_server_new(&options, &error);
 
-	if (argc != 2)
-		errx(2, "usage: mirror ADDRESS");
+	if (argc != 2 && argc != 3)
+		errx(2, "usage: mirror ADDRESS [SESSION_WINDOW_MS]");
 	if (!server || demo_greeter_register(server, &service, NULL, &error) < 0 ||
 	    hawser_server_listen(server, argv[1], &error) < 0)
 		errx(1, "%s", error.message);

@@ -140,14 +140,35 @@ def test_a_method_may_be_named_once_and_then_be_called_by_its_id():
         equal(greeter.HelloReply.FromString(frame.payload).text, 'Hello, Ada!')
 
 
-def test_a_stream_is_refused_as_not_executed():
+def test_a_stream_of_replies_comes_in_order_and_whole():
+    with Mirror() as mirror:
+        # Four windows full.
+        replies = mirror.connection.replies('demo.Greeter/Count', greeter.CountRequest(upto=15000),
+                                            greeter.CountReply)
+        equal([reply.n for reply in replies], list(range(1, 15001)))
+        mirror.call(ADA)
+
+
+def test_a_stream_that_fails_says_why():
+    with Mirror() as mirror:
+        replies = mirror.connection.replies('demo.Greeter/Count', greeter.CountRequest(upto=1),
+                                            greeter.Chunk)
+        try:
+            next(replies)
+        except client.CallFailed as failure:
+            equal((failure.end.status, failure.end.outcome), (9, wire.OUTCOME_NOT_EXECUTED))
+            contains(failure.end.text, 'demo.Chunk', 'demo.CountReply')
+        else:
+            raise AssertionError('a reply came')
+
+
+def test_a_stream_of_requests_is_refused_as_not_executed():
     with Mirror() as mirror:
         try:
-            mirror.connection.call('demo.Greeter/Count', greeter.CountRequest(upto=3),
-                                   greeter.CountReply)
+            mirror.connection.call('demo.Greeter/Upload', greeter.Chunk(), greeter.Summary)
         except client.CallFailed as failure:
             equal((failure.end.status, failure.end.outcome), (12, wire.OUTCOME_NOT_EXECUTED))
-            contains(failure.end.text, 'demo.Greeter/Count', 'streams')
+            contains(failure.end.text, 'demo.Greeter/Upload', 'streams')
         else:
             raise AssertionError('a reply came')
 

@@ -10,14 +10,20 @@ from interop import (GREETER_CLIENT, HELLO, PATIENCE, Peer, Process, check, cont
 
 
 @contextlib.contextmanager
-def caller():
-    """The program, run as it is, and its connection to us."""
+def visitor():
+    """The program, run as it is, and a function that takes its next connection to us."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         listener.settimeout(PATIENCE)
         address = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
         with Process(GREETER_CLIENT, 'Ada', address) as program:
-            with Peer(listener.accept()[0]) as peer:
-                yield program, peer
+            yield program, lambda: Peer(listener.accept()[0])
+
+
+@contextlib.contextmanager
+def caller():
+    """The program, and the only connection that it needs."""
+    with visitor() as (program, accept), accept() as peer:
+        yield program, peer
 
 
 def opened(peer, **fields):
@@ -160,6 +166,160 @@ def test_a_reply_that_is_none_is_told():
         peer.expect('call')
         peer.send(pack(end={'id': 1}, payload=b'\x0a\x7fAda'))
         expect_error(program, HELLO, '5 bytes', 'demo.HelloReply')
+
+
+# ---- sessions ----
+
+SESSION = {'id': 4711, 'token': bytes(range(16)), 'window_ms': 20000}
+
+
+def begun(peer):
+    """The first connection of a session, up to the call."""
+    session = peer.expect('open').session
+    equal((session.id, session.token, session.received), (0, b'', 0))
+    peer.send(pack(opened={'version': 1, 'session': SESSION}))
+    equal(peer.expect('call').id, 1)
+
+
+def resumed(peer, **fields):
+    """The next one: it says what it has, and hears what we have."""
+    session = peer.expect('open').session
+    equal((session.id, session.token), (SESSION['id'], SESSION['token']))
+    peer.send(pack(opened={'version': 1, 'session': SESSION | fields}))
+    return session.received
+
+
+def sent_again(peer):
+    equal(resumed(peer, received=0), 0)
+    equal(peer.expect('call').id, 1)
+
+
+def test_it_asks_for_a_session_a_window_and_heartbeats():
+    with caller() as (program, peer):
+        wishes = peer.expect('open')
+        check(wishes.HasField('session'), 'no session is asked for')
+        equal((wishes.heartbeat_ms, wishes.silence_timeout_ms, wishes.stream_window_bytes),
+              (15000, 45000, 256 << 10))
+        peer.send(pack(opened={'version': 1}))
+        peer.expect('call')
+        reply(peer, 1)
+        expect_output(program, 'Hello from Python!')
+
+
+def test_a_call_that_was_lost_on_the_way_is_sent_again():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        for _ in range(2):
+            with accept() as peer:
+                sent_again(peer)
+        with accept() as peer:
+            sent_again(peer)
+            reply(peer, 1)
+            expect_output(program, 'Hello from Python!')
+
+
+def test_a_call_that_has_come_is_not_sent_again():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        with accept() as peer:
+            equal(resumed(peer, received=1), 0)
+            reply(peer, 1)
+            # Nothing but its farewell.
+            equal(peer.expect('close').reason, wire.REASON_DONE)
+            expect_output(program, 'Hello from Python!')
+
+
+def test_it_says_how_much_has_come():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+            # Nobody's, but frames about calls all the same.
+            peer.send(pack(message={'id': 99}) + pack(cancel={'id': 2}) + pack(ping={'number': 1}))
+            peer.expect('pong')
+        with accept() as peer:
+            equal(resumed(peer, received=1), 2)
+            reply(peer, 1)
+            expect_output(program, 'Hello from Python!')
+
+
+def test_half_a_reply_is_none():
+    text = pack(end={'id': 1}, payload=greeter.HelloReply(text='Once.').SerializeToString())
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+            peer.send(text[:-1])
+        with accept() as peer:
+            equal(resumed(peer, received=1), 0)
+            peer.send(text)
+            expect_output(program, 'Once.')
+
+
+def test_silence_ends_its_connection_and_not_its_session():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+            # Its last_call, 0, would say of another close that the call is not executed.
+            peer.send(pack(close={'reason': wire.REASON_SILENT}))
+            peer.expect_end_of_stream()
+        with accept() as peer:
+            sent_again(peer)
+            reply(peer, 1)
+            expect_output(program, 'Hello from Python!')
+
+
+def test_an_expired_session_is_told_with_its_text():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        with accept() as peer:
+            equal(peer.expect('open').session.id, SESSION['id'])
+            peer.send(pack(rejected={'reason': wire.REASON_SESSION_EXPIRED,
+                                     'text': 'session expired: never heard of it'}))
+            expect_error(program, HELLO, 'the session was lost', 'never heard of it')
+
+
+def test_a_server_that_begins_another_session_has_lost_the_first():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        with accept() as peer:
+            peer.expect('open')
+            peer.send(pack(opened={'version': 1, 'session': SESSION | {'id': 4712}}))
+            expect_error(program, HELLO, 'the session was lost', 'another one')
+
+
+def test_a_server_that_has_more_than_was_sent_is_told():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        with accept() as peer:
+            resumed(peer, received=2)
+            contains(peer.expect('close').text, 'the ends disagree', '2 frames')
+            expect_error(program, HELLO, 'the ends disagree')
+
+
+def test_it_waits_while_a_server_that_knows_it_has_no_room():
+    with visitor() as (program, accept):
+        with accept() as peer:
+            begun(peer)
+        with accept() as peer:
+            peer.expect('open')
+            peer.send(pack(rejected={'reason': wire.REASON_TOO_MANY_CONNECTIONS}))
+        with accept() as peer:
+            equal(resumed(peer, received=1), 0)
+            reply(peer, 1)
+            expect_output(program, 'Hello from Python!')
+
+
+def test_a_message_that_it_did_not_ask_for_closes_the_connection():
+    with caller() as (program, peer):
+        opened(peer)
+        peer.expect('call')
+        peer.send(pack(message={'id': 1}, payload=b'x'))
+        contains(peer.expect('close').text, HELLO, 'no stream of replies')
+        expect_error(program, HELLO, 'no stream of replies')
 
 
 main(globals())

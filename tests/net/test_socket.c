@@ -5,6 +5,7 @@
 #include "support/random.h"
 #include "support/suite.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -45,6 +46,24 @@ static void queue(const void *bytes, size_t size)
 	hawser__buffer_commit(&buffer, size);
 }
 
+/* As a connection does: what is queued, in pieces, and what was sent is removed. */
+static ssize_t send_buffer(int fd, struct hawser__buffer *from, size_t limit)
+{
+	struct iovec pieces[64];
+	int count = hawser__buffer_peek(from, pieces, 64), used = 0;
+	ssize_t n;
+
+	for (; used < count && limit; used++) {
+		if (pieces[used].iov_len > limit)
+			pieces[used].iov_len = limit;
+		limit -= pieces[used].iov_len;
+	}
+	n = hawser__socket_send(fd, pieces, used);
+	if (n > 0)
+		hawser__buffer_consume(from, (size_t)n);
+	return n;
+}
+
 static ssize_t receive_when_there(int fd, void *bytes, size_t size)
 {
 	wait_for(fd, POLLIN);
@@ -68,12 +87,12 @@ START_TEST(connection_carries_bytes_both_ways)
 	connection = connection_over(_i);
 	ck_assert_int_eq(hawser__socket_receive(connection.server, bytes, sizeof bytes), -EAGAIN);
 	queue("ahoy", 4);
-	ck_assert_int_eq(hawser__socket_send(connection.client, &buffer, SIZE_MAX), 4);
+	ck_assert_int_eq(send_buffer(connection.client, &buffer, SIZE_MAX), 4);
 	ck_assert_uint_eq(buffer.length, 0);
 	ck_assert_int_eq(receive_when_there(connection.server, bytes, sizeof bytes), 4);
 	ck_assert_mem_eq(bytes, "ahoy", 4);
 	queue("aye", 3);
-	ck_assert_int_eq(hawser__socket_send(connection.server, &buffer, SIZE_MAX), 3);
+	ck_assert_int_eq(send_buffer(connection.server, &buffer, SIZE_MAX), 3);
 	ck_assert_int_eq(receive_when_there(connection.client, bytes, sizeof bytes), 3);
 	ck_assert_mem_eq(bytes, "aye", 3);
 	close(connection.client);
@@ -262,7 +281,7 @@ START_TEST(bytes_leave_in_order_and_in_pieces_of_the_limit)
 		queue(sent + at, HAWSER__CHUNK_BYTES);
 	while (arrived < TOTAL) {
 		size_t limit = (size_t)random_below(5) * 10007, before = buffer.length;
-		ssize_t n = hawser__socket_send(connection.client, &buffer, limit);
+		ssize_t n = send_buffer(connection.client, &buffer, limit);
 
 		if (n >= 0) {
 			quick_assert((size_t)n <= limit);
@@ -294,9 +313,9 @@ START_TEST(limit_of_zero_and_an_empty_buffer_send_nothing)
 
 	NEEDS(_i);
 	connection = connection_over(_i);
-	ck_assert_int_eq(hawser__socket_send(connection.client, &buffer, SIZE_MAX), 0);
+	ck_assert_int_eq(send_buffer(connection.client, &buffer, SIZE_MAX), 0);
 	queue("x", 1);
-	ck_assert_int_eq(hawser__socket_send(connection.client, &buffer, 0), 0);
+	ck_assert_int_eq(send_buffer(connection.client, &buffer, 0), 0);
 	ck_assert_uint_eq(buffer.length, 1);
 	ck_assert_int_eq(hawser__socket_receive(connection.server, &byte, 1), -EAGAIN);
 	connection_close(&connection);
@@ -314,7 +333,7 @@ START_TEST(full_socket_takes_no_more_and_loses_nothing)
 	do {
 		while (buffer.length < 1 << 20)
 			queue(block, sizeof block);
-		n = hawser__socket_send(connection.client, &buffer, SIZE_MAX);
+		n = send_buffer(connection.client, &buffer, SIZE_MAX);
 		if (n > 0)
 			taken += (size_t)n;
 	} while (n > 0);
@@ -353,7 +372,7 @@ START_TEST(peer_that_is_gone_is_an_error_and_never_sigpipe)
 		queue("x", 1);
 		if (i)
 			queue(block, sizeof block);
-		n = hawser__socket_send(connection.client, &buffer, SIZE_MAX);
+		n = send_buffer(connection.client, &buffer, SIZE_MAX);
 		if (n > 0)
 			wait_for(connection.client, POLLOUT | POLLHUP);
 	}
@@ -364,7 +383,7 @@ START_TEST(peer_that_is_gone_is_an_error_and_never_sigpipe)
 		queue("x", 1);
 		if (i)
 			queue(block, sizeof block);
-		ck_assert_int_eq(hawser__socket_send(connection.client, &buffer, SIZE_MAX), -EPIPE);
+		ck_assert_int_eq(send_buffer(connection.client, &buffer, SIZE_MAX), -EPIPE);
 	}
 	ck_assert_int_eq(pipe_signals, 0);
 	sigaction(SIGPIPE, &before, NULL);
@@ -391,7 +410,7 @@ START_TEST(blocking_receive_gives_up_after_its_time)
 	/* Sending does not block even so. */
 	while (buffer.length < 8 << 20)
 		queue(block, sizeof block);
-	while (hawser__socket_send(connection.client, &buffer, SIZE_MAX) > 0)
+	while (send_buffer(connection.client, &buffer, SIZE_MAX) > 0)
 		;
 	connection_close(&connection);
 	ck_assert_int_eq(hawser__socket_set_blocking(connection.client, 30), -EBADF);
@@ -406,12 +425,12 @@ START_TEST(finished_direction_ends_and_the_other_goes_on)
 	NEEDS(_i);
 	connection = connection_over(_i);
 	queue("last", 4);
-	ck_assert_int_eq(hawser__socket_send(connection.client, &buffer, SIZE_MAX), 4);
+	ck_assert_int_eq(send_buffer(connection.client, &buffer, SIZE_MAX), 4);
 	hawser__socket_finish(connection.client);
 	ck_assert_int_eq(receive_when_there(connection.server, bytes, sizeof bytes), 4);
 	ck_assert_int_eq(receive_when_there(connection.server, bytes, sizeof bytes), 0);
 	queue("reply", 5);
-	ck_assert_int_eq(hawser__socket_send(connection.server, &buffer, SIZE_MAX), 5);
+	ck_assert_int_eq(send_buffer(connection.server, &buffer, SIZE_MAX), 5);
 	ck_assert_int_eq(receive_when_there(connection.client, bytes, sizeof bytes), 5);
 	connection_close(&connection);
 }

@@ -4,6 +4,8 @@
 #include "net/address.h"
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +25,27 @@ static struct addrinfo *resolve(const char *text, bool for_listening)
 	return list;
 }
 
-int raw_connect(const char *address)
+int raw_try_connect(const char *address)
 {
 	struct addrinfo *list = resolve(address, false);
-	int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_msg(connect(fd, list->ai_addr, list->ai_addrlen) == 0, "connect %s: %s", address,
-		      strerror(errno));
+	/* Fails on a unix socket, which does not wait for more anyway. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (connect(fd, list->ai_addr, list->ai_addrlen) < 0) {
+		close(fd);
+		fd = -1;
+	}
 	hawser__address_free(list);
+	return fd;
+}
+
+int raw_connect(const char *address)
+{
+	int fd = raw_try_connect(address);
+
+	ck_assert_msg(fd >= 0, "connect %s: %s", address, strerror(errno));
 	return fd;
 }
 
@@ -179,6 +193,117 @@ void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms)
 	ck_assert(raw_send_frame(fd, &frame));
 }
 
+/* ---- sessions ---- */
+
+static Hawser__Session wire_session(const struct raw_session *session)
+{
+	Hawser__Session wire = HAWSER__SESSION__INIT;
+
+	wire.id = session->id;
+	wire.token.data = (uint8_t *)(uintptr_t)session->token;
+	wire.token.len = session->token_length;
+	wire.received = session->received;
+	wire.window_ms = session->window_ms;
+	return wire;
+}
+
+static void take_session(struct raw_session *session, const Hawser__Session *wire)
+{
+	session->id = wire->id;
+	session->token_length =
+		wire->token.len < sizeof session->token ? wire->token.len : sizeof session->token;
+	if (session->token_length)
+		memcpy(session->token, wire->token.data, session->token_length);
+	session->peer_received = wire->received;
+	session->window_ms = wire->window_ms;
+}
+
+bool raw_send_open(int fd, const struct raw_session *session)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Open open = HAWSER__OPEN__INIT;
+	Hawser__Session wire = wire_session(session);
+
+	open.version = 1;
+	open.name = (char *)"raw";
+	open.session = &wire;
+	frame.kind_case = HAWSER__FRAME__KIND_OPEN;
+	frame.open = &open;
+	return raw_send_frame(fd, &frame);
+}
+
+void raw_open_session(int fd, struct raw_session *session)
+{
+	Hawser__Frame *answer;
+
+	ck_assert(raw_send_open(fd, session));
+	answer = raw_receive(fd);
+	ck_assert_ptr_nonnull(answer);
+	ck_assert_msg(answer->kind_case != HAWSER__FRAME__KIND_REJECTED, "rejected: %s",
+		      answer->kind_case == HAWSER__FRAME__KIND_REJECTED ? answer->rejected->text
+									: "");
+	ck_assert_int_eq(answer->kind_case, HAWSER__FRAME__KIND_OPENED);
+	ck_assert_ptr_nonnull(answer->opened->session);
+	take_session(session, answer->opened->session);
+	hawser__frame__free_unpacked(answer, NULL);
+}
+
+bool raw_take_open(int fd, struct raw_session *asked)
+{
+	Hawser__Frame *request = raw_receive(fd);
+
+	if (!request)
+		return false;
+	ck_assert_int_eq(request->kind_case, HAWSER__FRAME__KIND_OPEN);
+	if (asked) {
+		memset(asked, 0, sizeof *asked);
+		if (request->open->session)
+			take_session(asked, request->open->session);
+	}
+	hawser__frame__free_unpacked(request, NULL);
+	return true;
+}
+
+bool raw_send_opened(int fd, const struct raw_session *session)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Opened opened = HAWSER__OPENED__INIT;
+	Hawser__Session wire = HAWSER__SESSION__INIT;
+
+	opened.version = 1;
+	opened.name = (char *)"raw";
+	if (session) {
+		wire = wire_session(session);
+		opened.session = &wire;
+	}
+	frame.kind_case = HAWSER__FRAME__KIND_OPENED;
+	frame.opened = &opened;
+	return raw_send_frame(fd, &frame);
+}
+
+bool raw_reject(int fd, Hawser__Reason reason, const char *text)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Rejected rejected = HAWSER__REJECTED__INIT;
+
+	rejected.reason = reason;
+	rejected.text = (char *)text;
+	frame.kind_case = HAWSER__FRAME__KIND_REJECTED;
+	frame.rejected = &rejected;
+	return raw_send_frame(fd, &frame);
+}
+
+bool raw_ack(int fd, uint64_t count)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+
+	frame.ack = count;
+	frame.ignorable = true;
+	return raw_send_frame(fd, &frame);
+}
+
+/* ---- calls ---- */
+
 bool raw_call(int fd, uint64_t id, enum method method, const Rpctest__Payload *request)
 {
 	return raw_call_within(fd, id, method, request, 0);
@@ -239,9 +364,21 @@ bool raw_ping(int fd, uint64_t number)
 	return raw_send_frame(fd, &frame);
 }
 
-void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome)
+/* The next frame that is no acknowledgement: those come when the server likes. */
+static Hawser__Frame *receive_kind(int fd)
 {
 	Hawser__Frame *frame = raw_receive(fd);
+
+	while (frame && frame->kind_case == HAWSER__FRAME__KIND__NOT_SET && frame->ack) {
+		hawser__frame__free_unpacked(frame, NULL);
+		frame = raw_receive(fd);
+	}
+	return frame;
+}
+
+void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome)
+{
+	Hawser__Frame *frame = receive_kind(fd);
 
 	ck_assert_msg(frame, "the connection ended instead of call %llu", (unsigned long long)id);
 	ck_assert_int_eq(frame->kind_case, HAWSER__FRAME__KIND_END);
@@ -256,7 +393,7 @@ void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_
 
 void raw_expect_refusal(int fd, Hawser__Reason reason, const char *part)
 {
-	Hawser__Frame *frame = raw_receive(fd);
+	Hawser__Frame *frame = receive_kind(fd);
 	Hawser__Reason got;
 	const char *text;
 

@@ -9,6 +9,8 @@
 
 /** A connected socket; `address` is what hawser_server_address() gave. */
 int raw_connect(const char *address);
+/** The same; -1 if nobody listens there. */
+int raw_try_connect(const char *address);
 /** Listens; `address` gets what a client connects to. */
 int raw_listen(enum transport transport, const char *directory, char *address);
 /** The next connection. */
@@ -28,6 +30,30 @@ void raw_open(int fd);
 void raw_opened(int fd);
 /** The same, asking for heartbeats. */
 void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms);
+
+/** What open and opened tell of a session. */
+struct raw_session {
+	uint64_t id; /* 0: a new one */
+	uint8_t token[32];
+	size_t token_length;
+	uint64_t received;      /* frames that came to this end */
+	uint64_t peer_received; /* to the other, as it said last */
+	uint32_t window_ms;
+};
+
+/** Sends open for a new session, or for that one. */
+bool raw_send_open(int fd, const struct raw_session *session);
+/** Both parts of the client's opening; fills *session. The server must accept. */
+void raw_open_session(int fd, struct raw_session *session);
+/** The server's side: takes open, and what it asks for goes to *asked; NULL: is dropped. False: the
+ * client has gone. */
+bool raw_take_open(int fd, struct raw_session *asked);
+/** Answers opened, with a session; NULL: without. */
+bool raw_send_opened(int fd, const struct raw_session *session);
+/** Tells that so many frames have come. */
+bool raw_ack(int fd, uint64_t count);
+/** The server's other answer. */
+bool raw_reject(int fd, Hawser__Reason reason, const char *text);
 
 /** A call of the tester's service. */
 bool raw_call(int fd, uint64_t id, enum method method, const Rpctest__Payload *request);

@@ -210,6 +210,7 @@ static void on_pipe(int number)
 START_TEST(sigpipe_is_never_raised)
 {
 	struct sigaction action = {.sa_handler = on_pipe}, before;
+	struct hawser_client_options options = HAWSER_CLIENT_OPTIONS_INIT;
 	struct child_server child;
 	struct caller caller;
 	struct result result;
@@ -236,7 +237,8 @@ START_TEST(sigpipe_is_never_raised)
 	tester_stop(&tester);
 	/* A client whose server is gone. */
 	child_server_start(&child, transport_of(_i), NULL);
-	caller_init(&caller, child.address, is_async(_i), NULL);
+	options.no_session = true;
+	caller_init(&caller, child.address, is_async(_i), &options);
 	caller_echo(&caller);
 	kill(child.pid, SIGKILL);
 	ck_assert_int_eq(child_server_wait(&child), 128 + SIGKILL);

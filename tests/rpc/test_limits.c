@@ -402,7 +402,7 @@ START_TEST(unsent_requests_are_bounded)
 		directory_make(directory, sizeof directory);
 	taker.listener = raw_listen(transport_of(_i), directory, address);
 	ck_assert_int_eq(pthread_create(&thread, NULL, take_nothing, &taker), 0);
-	options.max_unsent_bytes = 1 << 20;
+	options.max_log_bytes = 1 << 20;
 	caller_init(&caller, address, is_async(_i), &options);
 	context.timeout_ms = patient_ms(100);
 	memset(calls, 0, sizeof calls);

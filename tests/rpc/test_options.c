@@ -57,6 +57,9 @@ START_TEST(wrong_server_options_are_named)
 	options.name = long_name;
 	refuse_server(&options, "name");
 	options = tester_options();
+	options.heartbeat_ms = options.silence_timeout_ms = 100;
+	refuse_server(&options, "silence_timeout_ms 100");
+	options = tester_options();
 	options.max_request_bytes = options.max_reply_bytes = 256 << 20;
 	options.unix_mode = 0777;
 	server = hawser_server_new(&options, NULL);
@@ -101,6 +104,15 @@ START_TEST(wrong_client_options_are_named)
 	options = good;
 	options.name = long_name;
 	refuse_client(&options, "name");
+	options = good;
+	options.heartbeat_ms = options.silence_timeout_ms = 100;
+	refuse_client(&options, "silence_timeout_ms 100");
+	options = good;
+	options.stream_window_bytes = (1 << 30) + 1;
+	refuse_client(&options, "stream_window_bytes");
+	options = good;
+	options.retry_budget = 1000001;
+	refuse_client(&options, "retry_budget");
 	options = good;
 	options.credentials = credentials;
 	options.credentials_length = 2048;
@@ -337,6 +349,48 @@ START_TEST(stats_of_another_size_are_left_alone)
 }
 END_TEST
 
+/* A program that was compiled when there were no sessions has them all the same. */
+START_TEST(shorter_options_have_the_defaults)
+{
+	struct hawser_client_options client = HAWSER_CLIENT_OPTIONS_INIT;
+	struct hawser_server_options server = tester_options();
+	struct hawser_server_stats stats = {.size = sizeof stats};
+	struct pair pair;
+
+	server.size = offsetof(struct hawser_server_options, no_sessions);
+	client.size = offsetof(struct hawser_client_options, no_session);
+	server.no_sessions = client.no_session = true;
+	pair_start(&pair, _i, &server, &client);
+	caller_echo(&pair.caller);
+	hawser_server_get_stats(pair.tester.server, &stats);
+	ck_assert_uint_eq(stats.sessions, 1);
+	pair_stop(&pair);
+}
+END_TEST
+
+START_TEST(clients_stats_of_another_size_are_left_alone)
+{
+	struct hawser_client_stats stats;
+	struct pair pair;
+
+	pair_start(&pair, _i, NULL, NULL);
+	caller_echo(&pair.caller);
+	memset(&stats, 0x55, sizeof stats);
+	stats.size = 0;
+	hawser_client_get_stats(pair.caller.client, &stats);
+	ck_assert_uint_eq(stats.connections, UINT64_C(0x5555555555555555));
+	stats.size = offsetof(struct hawser_client_stats, sessions_resumed);
+	hawser_client_get_stats(pair.caller.client, &stats);
+	ck_assert_uint_eq(stats.connections, 1);
+	ck_assert_uint_eq(stats.sessions_resumed, UINT64_C(0x5555555555555555));
+	hawser_client_get_stats(pair.caller.client, NULL);
+	stats.size = sizeof stats;
+	hawser_client_get_stats(NULL, &stats);
+	ck_assert_uint_eq(stats.connections, 1);
+	pair_stop(&pair);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rpc/options");
@@ -354,5 +408,7 @@ int main(void)
 	tcase_add_loop_test(tcase, null_arguments_of_a_call_are_refused, 0, STAMPS);
 	tcase_add_loop_test(tcase, stub_of_the_other_kind_is_refused, 0, STAMPS);
 	tcase_add_test(tcase, stats_of_another_size_are_left_alone);
+	tcase_add_loop_test(tcase, shorter_options_have_the_defaults, 0, STAMPS);
+	tcase_add_loop_test(tcase, clients_stats_of_another_size_are_left_alone, 0, STAMPS);
 	return suite_run(suite);
 }

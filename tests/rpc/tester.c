@@ -29,6 +29,9 @@ static void on_echo(struct hawser_call *call, const Rpctest__Payload *request, v
 	hawser_call_peer(call, peer, sizeof peer);
 	pthread_mutex_lock(&tester->lock);
 	memcpy(tester->peer, peer, sizeof peer);
+	if (request->id && request->id <= tester->last_id)
+		tester->n_disordered++;
+	tester->last_id = request->id;
 	pthread_mutex_unlock(&tester->lock);
 	note(tester, rpctest_tester_echo_reply(call, request));
 }
@@ -126,6 +129,7 @@ const struct rpctest_tester_service tester_handlers = {
 	.fail = on_fail,
 	.hold = hold,
 	.hold_shortly = hold,
+	.hold_again = hold,
 	.limited = on_limited,
 	.grow = on_grow,
 	.reflect = on_reflect,

@@ -30,6 +30,7 @@ enum method {
 	WATCH,
 	GATHER,
 	CHAT,
+	HOLD_AGAIN,
 };
 
 static inline const struct hawser_method *method_of(enum method method)
@@ -51,9 +52,11 @@ struct tester {
 	pthread_cond_t changed;
 	bool has_returned; /* hawser_server_run has */
 	struct hawser_call *held[HELD_MAX];
-	unsigned n_held;      /* calls of Hold and HoldShortly that came */
+	unsigned n_held;      /* calls of Hold, HoldShortly, HoldAgain that came */
 	unsigned n_cancelled; /* of those, the ones that were cancelled */
 	unsigned n_executed;  /* calls of the other methods */
+	uint64_t last_id;     /* of the requests of Echo; they should rise if one thread makes them */
+	unsigned n_disordered; /* that did not */
 	int last_send;        /* what the last reply of Echo, Grow, Limited returned */
 	char peer[128];       /* who called Echo last */
 };

@@ -42,7 +42,8 @@ START_TEST(buffer_starts_empty_and_owns_nothing)
 	ck_assert_int_eq(hawser__buffer_peek(&buffer, &iov, 1), 0);
 	hawser__buffer_consume(&buffer, 100);
 	ck_assert_ptr_null(buffer.first);
-	ck_assert_uint_eq(pool.count, 0);
+	ck_assert_uint_eq(pool.small.count, 0);
+	ck_assert_uint_eq(pool.large.count, 0);
 	hawser__buffer_deinit(&buffer);
 }
 END_TEST
@@ -74,13 +75,77 @@ START_TEST(buffer_gives_its_chunks_back_when_empty)
 	ck_assert_uint_eq(chunks_owned(), 5);
 	hawser__buffer_consume(&buffer, 25000);
 	ck_assert_uint_eq(chunks_owned(), 3);
-	ck_assert_uint_eq(pool.count, 2);
+	ck_assert_uint_eq(pool.large.count, 2);
 	hawser__buffer_consume(&buffer, 25000);
 	ck_assert_ptr_null(buffer.first);
 	ck_assert_ptr_null(buffer.last);
-	ck_assert_uint_eq(pool.count, 5);
+	ck_assert_uint_eq(pool.large.count, 5);
+	ck_assert_uint_eq(pool.small.count, 0);
 	hawser__pool_deinit(&pool);
-	ck_assert_ptr_null(pool.free);
+	ck_assert_ptr_null(pool.large.free);
+}
+END_TEST
+
+START_TEST(buffer_begins_with_a_small_chunk_and_goes_on_with_large_ones)
+{
+	static const uint8_t frame[100];
+
+	/* What a session holds on to while little is said. */
+	ck_assert_uint_le(sizeof(struct hawser__chunk) + HAWSER__SMALL_CHUNK_BYTES, 1024);
+	start();
+	for (size_t i = 0; i < 9; i++)
+		append(frame, sizeof frame);
+	ck_assert_uint_eq(chunks_owned(), 1);
+	ck_assert_uint_eq(buffer.first->capacity, HAWSER__SMALL_CHUNK_BYTES);
+	append(frame, sizeof frame);
+	ck_assert_uint_eq(chunks_owned(), 2);
+	ck_assert_uint_eq(buffer.last->capacity, HAWSER__CHUNK_BYTES);
+	hawser__buffer_consume(&buffer, 9 * sizeof frame);
+	ck_assert_uint_eq(pool.small.count, 1);
+	hawser__buffer_consume(&buffer, sizeof frame);
+	ck_assert_uint_eq(pool.large.count, 1);
+	/* Empty again, it begins again, with what the pool has. */
+	failing_alloc_after(0);
+	append(frame, sizeof frame);
+	ck_assert(!failing_alloc_stop());
+	ck_assert_uint_eq(buffer.first->capacity, HAWSER__SMALL_CHUNK_BYTES);
+	hawser__buffer_deinit(&buffer);
+	hawser__pool_deinit(&pool);
+	ck_assert_ptr_null(pool.small.free);
+}
+END_TEST
+
+START_TEST(buffer_can_be_peeked_at_from_anywhere)
+{
+	uint8_t bytes[3000];
+	struct iovec iov[3];
+	size_t place = 0;
+
+	start();
+	random_fill(bytes, sizeof bytes);
+	for (size_t at = 0; at < sizeof bytes; at += 100)
+		append(bytes + at, 100);
+	hawser__buffer_consume(&buffer, 50);
+	ck_assert_uint_eq(chunks_owned(), 2);
+	for (struct hawser__chunk *chunk = buffer.first; chunk; chunk = chunk->next) {
+		for (size_t at = chunk->start; at <= chunk->end; at++) {
+			size_t begin = 50 + place + at - chunk->start, length = 0;
+			int n = hawser__buffer_peek_from(chunk, at, iov, 3);
+
+			for (int i = 0; i < n; i++) {
+				ck_assert_uint_gt(iov[i].iov_len, 0);
+				ck_assert_mem_eq(iov[i].iov_base, bytes + begin + length,
+						 iov[i].iov_len);
+				length += iov[i].iov_len;
+			}
+			ck_assert_uint_eq(begin + length, sizeof bytes);
+		}
+		place += chunk->end - chunk->start;
+	}
+	ck_assert_int_eq(hawser__buffer_peek_from(NULL, 0, iov, 3), 0);
+	ck_assert_int_eq(hawser__buffer_peek_from(buffer.first, 60, iov, 0), 0);
+	hawser__buffer_deinit(&buffer);
+	hawser__pool_deinit(&pool);
 }
 END_TEST
 
@@ -110,9 +175,10 @@ START_TEST(buffer_frees_the_chunk_of_a_large_frame)
 	ck_assert_uint_eq(chunks_owned(), 3);
 	hawser__buffer_consume(&buffer, 1 + sizeof large);
 	ck_assert_uint_eq(chunks_owned(), 1);
-	ck_assert_uint_eq(pool.count, 1);
+	ck_assert_uint_eq(pool.small.count, 1);
+	ck_assert_uint_eq(pool.large.count, 0);
 	hawser__buffer_consume(&buffer, 1);
-	ck_assert_uint_eq(pool.count, 2);
+	ck_assert_uint_eq(pool.large.count, 1);
 	hawser__pool_deinit(&pool);
 }
 END_TEST
@@ -125,9 +191,26 @@ START_TEST(pool_keeps_at_most_its_bound)
 	for (int i = 0; i < HAWSER__POOL_CHUNKS + 10; i++)
 		append(block, sizeof block);
 	hawser__buffer_deinit(&buffer);
-	ck_assert_uint_eq(pool.count, HAWSER__POOL_CHUNKS);
+	ck_assert_uint_eq(pool.large.count, HAWSER__POOL_CHUNKS);
 	hawser__pool_deinit(&pool);
-	ck_assert_uint_eq(pool.count, 0);
+	ck_assert_uint_eq(pool.large.count, 0);
+}
+END_TEST
+
+START_TEST(pool_keeps_as_many_small_chunks)
+{
+	static struct hawser__buffer buffers[HAWSER__POOL_CHUNKS + 10];
+
+	memset(&pool, 0, sizeof pool);
+	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
+		hawser__buffer_init(&buffers[i], &pool);
+		ck_assert_ptr_nonnull(hawser__buffer_reserve(&buffers[i], 10));
+	}
+	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+		hawser__buffer_deinit(&buffers[i]);
+	ck_assert_uint_eq(pool.small.count, HAWSER__POOL_CHUNKS);
+	hawser__pool_deinit(&pool);
+	ck_assert_uint_eq(pool.small.count, 0);
 }
 END_TEST
 
@@ -256,7 +339,7 @@ static bool queue_frames(void *data)
 
 START_TEST(buffer_survives_every_allocation_failing)
 {
-	ck_assert_uint_eq(failing_alloc_each(queue_frames, NULL), 4);
+	ck_assert_uint_eq(failing_alloc_each(queue_frames, NULL), 5);
 }
 END_TEST
 
@@ -278,9 +361,12 @@ int main(void)
 	tcase_add_test(tcase, buffer_starts_empty_and_owns_nothing);
 	tcase_add_test(tcase, buffer_packs_small_frames_into_one_chunk);
 	tcase_add_test(tcase, buffer_gives_its_chunks_back_when_empty);
+	tcase_add_test(tcase, buffer_begins_with_a_small_chunk_and_goes_on_with_large_ones);
+	tcase_add_test(tcase, buffer_can_be_peeked_at_from_anywhere);
 	tcase_add_test(tcase, buffer_takes_chunks_from_the_pool_first);
 	tcase_add_test(tcase, buffer_frees_the_chunk_of_a_large_frame);
 	tcase_add_test(tcase, pool_keeps_at_most_its_bound);
+	tcase_add_test(tcase, pool_keeps_as_many_small_chunks);
 	tcase_add_test(tcase, buffer_forgets_room_that_was_not_committed);
 	tcase_add_test(tcase, buffer_agrees_with_a_flat_string);
 	tcase_add_test(tcase, buffer_survives_every_allocation_failing);

@@ -103,6 +103,7 @@ static void fill_value(const ProtobufCFieldDescriptor *field, void *value)
 		*(uint32_t *)value = (uint32_t)random_number();
 		break;
 	case PROTOBUF_C_TYPE_UINT64:
+	case PROTOBUF_C_TYPE_FIXED64:
 		*(uint64_t *)value = random_number();
 		break;
 	case PROTOBUF_C_TYPE_BOOL:
@@ -253,7 +254,7 @@ static void check_fields(const struct hawser__frame *decoded, const Hawser__Fram
 		break;
 	case HAWSER__FRAME_WINDOW:
 		fields.id = expected->window->id;
-		fields.more = expected->window->bytes != 0;
+		fields.window = expected->window->bytes;
 		break;
 	default:
 		break; /* left to protobuf-c */
@@ -263,6 +264,7 @@ static void check_fields(const struct hawser__frame *decoded, const Hawser__Fram
 	quick_assert(decoded->timeout_ms == fields.timeout_ms);
 	quick_assert(decoded->status == fields.status);
 	quick_assert(decoded->outcome == fields.outcome);
+	quick_assert(decoded->window == fields.window);
 	/* protobuf-c takes a bool of any wire type; by our reading, that is another field. */
 	quick_assert(decoded->more || decoded->last == fields.last);
 	/* Fields unknown to protobuf-c, or there with their default, make more of it. */
@@ -272,6 +274,7 @@ static void check_fields(const struct hawser__frame *decoded, const Hawser__Fram
 void check_same(const struct hawser__frame *decoded, const Hawser__Frame *expected)
 {
 	quick_assert((unsigned)decoded->kind == (unsigned)expected->kind_case);
+	quick_assert(decoded->ack == expected->ack);
 	quick_assert(decoded->payload_length == expected->payload.len);
 	quick_assert(!decoded->payload_length ||
 		     !memcmp(decoded->payload, expected->payload.data, expected->payload.len));
@@ -301,5 +304,5 @@ bool frames_equal(const struct hawser__frame *a, const struct hawser__frame *b)
 	       a->payload == b->payload && a->payload_length == b->payload_length &&
 	       a->id == b->id && a->method == b->method && a->timeout_ms == b->timeout_ms &&
 	       a->status == b->status && a->outcome == b->outcome && a->last == b->last &&
-	       a->more == b->more;
+	       a->window == b->window && a->ack == b->ack && a->more == b->more;
 }

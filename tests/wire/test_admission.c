@@ -102,6 +102,29 @@ START_TEST(unknown_kinds_do_not_come_first_either)
 }
 END_TEST
 
+/* Whether the connection is the first one makes no difference. */
+START_TEST(session_that_is_away_begins_with_opening_frames_as_well)
+{
+	start(true, HAWSER__SESSION_AWAY);
+	REFUSED(next_of_kind(HAWSER__FRAME_CALL, 1), PROTOCOL_ERROR,
+		"the first frame is call, not open: is this a Hawser client?");
+	ck_assert_int_gt(next_of_kind(HAWSER__FRAME_OPEN, 0), 0);
+	ck_assert_int_eq(session.state, HAWSER__SESSION_AWAY);
+	stop();
+	start(false, HAWSER__SESSION_AWAY);
+	REFUSED(next_of_kind(HAWSER__FRAME_END, 1), PROTOCOL_ERROR,
+		"the first frame is end, not opened or rejected: is this a Hawser server?");
+	ck_assert_uint_eq(session.received, 0);
+	ck_assert_int_gt(next_of_kind(HAWSER__FRAME_OPENED, 0), 0);
+	ck_assert_int_eq(session.state, HAWSER__SESSION_OPEN);
+	stop();
+	start(false, HAWSER__SESSION_AWAY);
+	ck_assert_int_gt(next_of_kind(HAWSER__FRAME_REJECTED, 0), 0);
+	ck_assert_int_eq(session.state, HAWSER__SESSION_OVER);
+	stop();
+}
+END_TEST
+
 START_TEST(opening_frames_come_from_their_end_only)
 {
 	start(true, HAWSER__SESSION_NEW);
@@ -213,7 +236,7 @@ static Hawser__Frame *sent(struct bytes *bytes)
 {
 	Hawser__Frame *message;
 
-	*bytes = bytes_take(&session.out);
+	*bytes = bytes_take(session.control.length ? &session.control : &session.log.frames);
 	ck_assert_uint_gt(bytes->length, HAWSER__FRAME_PREFIX);
 	ck_assert_uint_eq(hawser__frame_length(bytes->data), bytes->length - HAWSER__FRAME_PREFIX);
 	message = hawser__frame__unpack(NULL, bytes->length - HAWSER__FRAME_PREFIX,
@@ -230,7 +253,7 @@ START_TEST(server_rejects_before_it_is_open)
 
 	start(true, HAWSER__SESSION_NEW);
 	hawser__problem_set(&problem, HAWSER__REASON__REASON_VERSION, "version %d", 9);
-	ck_assert_int_eq(hawser__session_put_close(&session, &problem), 0);
+	ck_assert_ptr_nonnull(hawser__session_put_close(&session, &problem));
 	ck_assert_int_eq(session.state, HAWSER__SESSION_OVER);
 	message = sent(&bytes);
 	ck_assert_int_eq(message->kind_case, HAWSER__FRAME__KIND_REJECTED);
@@ -253,7 +276,7 @@ START_TEST(close_tells_the_last_call_that_was_taken)
 		start(is_server, HAWSER__SESSION_OPEN);
 		ck_assert_int_gt(next_of_kind(HAWSER__FRAME_CALL, id), 0);
 		hawser__problem_set(&problem, HAWSER__REASON__REASON_IDLE, "idle for %d ms", 5);
-		ck_assert_int_eq(hawser__session_put_close(&session, &problem), 0);
+		ck_assert_ptr_nonnull(hawser__session_put_close(&session, &problem));
 		ck_assert_int_eq(session.state, HAWSER__SESSION_OVER);
 		message = sent(&bytes);
 		ck_assert_int_eq(message->kind_case, HAWSER__FRAME__KIND_CLOSE);
@@ -266,6 +289,33 @@ START_TEST(close_tells_the_last_call_that_was_taken)
 }
 END_TEST
 
+START_TEST(close_goes_behind_the_calls_that_are_queued)
+{
+	struct hawser__frame first, second;
+	struct bytes bytes;
+	size_t length;
+	const char *why;
+
+	start(true, HAWSER__SESSION_NEW);
+	hawser__session_begin(&session, true);
+	ck_assert_ptr_nonnull(hawser__session_put_end(&session, 1, 0, 0, NULL, 0, 0, NULL));
+	hawser__problem_set(&problem, HAWSER__REASON__REASON_DONE, "that was all");
+	ck_assert_ptr_nonnull(hawser__session_put_close(&session, &problem));
+	ck_assert_uint_eq(session.control.length, 0);
+	bytes = bytes_take(&session.log.frames);
+	length = hawser__frame_length(bytes.data);
+	ck_assert_int_eq(
+		hawser__frame_decode(&first, bytes.data + HAWSER__FRAME_PREFIX, length, &why), 0);
+	ck_assert_int_eq(first.kind, HAWSER__FRAME_END);
+	length += (size_t)2 * HAWSER__FRAME_PREFIX;
+	ck_assert_int_eq(
+		hawser__frame_decode(&second, bytes.data + length, bytes.length - length, &why), 0);
+	ck_assert_int_eq(second.kind, HAWSER__FRAME_CLOSE);
+	bytes_free(&bytes);
+	stop();
+}
+END_TEST
+
 START_TEST(client_closes_even_before_it_is_open)
 {
 	struct bytes bytes;
@@ -273,7 +323,7 @@ START_TEST(client_closes_even_before_it_is_open)
 
 	start(false, HAWSER__SESSION_NEW);
 	hawser__problem_set(&problem, HAWSER__REASON__REASON_DONE, "enough");
-	ck_assert_int_eq(hawser__session_put_close(&session, &problem), 0);
+	ck_assert_ptr_nonnull(hawser__session_put_close(&session, &problem));
 	ck_assert_int_eq(session.state, HAWSER__SESSION_OVER);
 	message = sent(&bytes);
 	ck_assert_int_eq(message->kind_case, HAWSER__FRAME__KIND_CLOSE);
@@ -289,7 +339,7 @@ START_TEST(draining_leaves_an_open_session_open)
 
 	start(true, HAWSER__SESSION_OPEN);
 	hawser__problem_set(&problem, HAWSER__REASON__REASON_DRAINING, "draining");
-	ck_assert_int_eq(hawser__session_put_close(&session, &problem), 0);
+	ck_assert_ptr_nonnull(hawser__session_put_close(&session, &problem));
 	ck_assert_int_eq(session.state, HAWSER__SESSION_OPEN);
 	message = sent(&bytes);
 	ck_assert_int_eq(message->kind_case, HAWSER__FRAME__KIND_CLOSE);
@@ -334,6 +384,7 @@ int main(void)
 	tcase_add_test(opening, close_may_come_at_any_time);
 	tcase_add_test(opening, nothing_else_comes_first);
 	tcase_add_test(opening, unknown_kinds_do_not_come_first_either);
+	tcase_add_test(opening, session_that_is_away_begins_with_opening_frames_as_well);
 	tcase_add_test(opening, opening_frames_come_from_their_end_only);
 	tcase_add_test(opening, opening_frames_come_once);
 
@@ -344,6 +395,7 @@ int main(void)
 
 	tcase_add_test(closing, server_rejects_before_it_is_open);
 	tcase_add_test(closing, close_tells_the_last_call_that_was_taken);
+	tcase_add_test(closing, close_goes_behind_the_calls_that_are_queued);
 	tcase_add_test(closing, client_closes_even_before_it_is_open);
 	tcase_add_test(closing, draining_leaves_an_open_session_open);
 	tcase_add_test(closing, problem_that_is_too_long_is_cut);

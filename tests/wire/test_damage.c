@@ -53,7 +53,7 @@ START_TEST(unknown_fields_of_a_frame_are_skipped)
 		"\x85\x01"
 		"1234",                     /* 16, 32 bits */
 		"\xf8\xff\xff\xff\x0f\x01", /* the highest field number */
-		"\x68\x09",                 /* ack */
+		"\x58\x09",                 /* a kind, as a number */
 	};
 
 	for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
@@ -128,6 +128,37 @@ START_TEST(fields_may_come_in_any_order)
 	ck_assert_uint_eq(frame.id, 5);
 	ck_assert_uint_eq(frame.status, 13);
 	ck_assert_uint_eq(frame.outcome, 3);
+}
+END_TEST
+
+START_TEST(acks_are_read_wherever_they_stand)
+{
+	static const char *const frames[] = {
+		CALL "\x68\xac\x02" PAYLOAD, /* where our writer puts it */
+		"\x68\xac\x02" CALL PAYLOAD,
+		CALL PAYLOAD "\x68\xac\x02",
+		CALL "\x68\x05\x68\xac\x02" PAYLOAD,            /* the last one counts */
+		CALL "\x68\xac\x82\x80\x80\x80\x80\x80\x80\x80" /* ten bytes, with the next */
+		     "\x01" PAYLOAD,
+		CALL "\x6d\x01\x02\x03\x04\x68\xac\x02" PAYLOAD, /* not that one: 32 bits */
+	};
+
+	for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+		ck_assert_int_eq(decode(frames[i], strlen(frames[i])), 0);
+		ck_assert_int_eq(frame.kind, HAWSER__FRAME_CALL);
+		ck_assert_uint_eq(frame.payload_length, 3);
+		ck_assert_uint_eq(frame.ack, i == 4 ? UINT64_C(1) << 63 | 300 : 300);
+	}
+	/* Alone, and marked so that whoever keeps no session may skip it. */
+	ck_assert_int_eq(DECODE("\x68\xac\x02\x70\x01"), 0);
+	ck_assert_int_eq(frame.kind, HAWSER__FRAME_IGNORED);
+	ck_assert_uint_eq(frame.ack, 300);
+	REFUSED("\x68\xac\x02", "its kind is not known and it is not marked ignorable");
+	REFUSED(CALL "\x68\xac", "a field is not valid");
+	/* As long as a zero may be. */
+	ck_assert_int_eq(DECODE(CALL "\x68\x80\x80\x00" PAYLOAD), 0);
+	ck_assert_uint_eq(frame.ack, 0);
+	ck_assert_uint_eq(frame.payload_length, 3);
 }
 END_TEST
 
@@ -470,6 +501,7 @@ int main(void)
 	tcase_add_test(growth, kinds_of_a_later_version_are_ignored_if_marked_so);
 	tcase_add_test(growth, ignorable_changes_nothing_for_a_known_kind);
 	tcase_add_test(growth, fields_may_come_in_any_order);
+	tcase_add_test(growth, acks_are_read_wherever_they_stand);
 	tcase_add_test(growth, last_of_a_repeated_field_counts);
 	tcase_add_test(growth, two_kinds_at_once_are_refused);
 	tcase_add_test(growth, kind_of_another_wire_type_is_an_unknown_field);

@@ -146,7 +146,7 @@ START_TEST(calls_unpack_with_protobuf_c_as_they_were_written)
 	for (unsigned long n = suite_rounds(ROUNDS); n--;) {
 		Hawser__Call *call = (void *)random_message(&hawser__call__descriptor), *read;
 		size_t length = random_payload_length();
-		uint64_t id = call->id, timeout_ms = call->timeout_ms;
+		uint64_t id = call->id, timeout_ms = call->timeout_ms, ack = random_number();
 		uint32_t method = call->method;
 		struct bytes extra, bytes;
 		Hawser__Frame *frame;
@@ -155,11 +155,12 @@ START_TEST(calls_unpack_with_protobuf_c_as_they_were_written)
 		/* What is rare goes through protobuf-c, and is appended. */
 		call->id = call->timeout_ms = call->method = 0;
 		extra = frame_pack(call);
-		payload = fill(hawser__frame_put_call(&out, id, method, timeout_ms, extra.data,
+		payload = fill(hawser__frame_put_call(&out, ack, id, method, timeout_ms, extra.data,
 						      extra.length, length),
 			       length);
 		frame = written(&bytes);
 		quick_assert(frame->kind_case == HAWSER__FRAME__KIND_CALL);
+		quick_assert(frame->ack == ack);
 		read = frame->call;
 		quick_assert(read->id == id);
 		quick_assert(read->method == method);
@@ -185,7 +186,7 @@ START_TEST(ends_unpack_with_protobuf_c_as_they_were_written)
 	for (unsigned long n = suite_rounds(ROUNDS); n--;) {
 		Hawser__End *end = (void *)random_message(&hawser__end__descriptor), *read;
 		size_t length = random_payload_length();
-		uint64_t id = end->id;
+		uint64_t id = end->id, ack = random_number();
 		uint32_t status = end->status, outcome = (uint32_t)end->outcome;
 		struct bytes extra, bytes;
 		Hawser__Frame *frame;
@@ -194,11 +195,12 @@ START_TEST(ends_unpack_with_protobuf_c_as_they_were_written)
 		end->id = end->status = 0;
 		end->outcome = HAWSER__OUTCOME__OUTCOME_UNKNOWN;
 		extra = frame_pack(end);
-		payload = fill(hawser__frame_put_end(&out, id, status, outcome, extra.data,
+		payload = fill(hawser__frame_put_end(&out, ack, id, status, outcome, extra.data,
 						     extra.length, length),
 			       length);
 		frame = written(&bytes);
 		quick_assert(frame->kind_case == HAWSER__FRAME__KIND_END);
+		quick_assert(frame->ack == ack);
 		read = frame->end;
 		quick_assert(read->id == id);
 		quick_assert(read->status == status);
@@ -219,43 +221,92 @@ START_TEST(ends_unpack_with_protobuf_c_as_they_were_written)
 }
 END_TEST
 
-START_TEST(calls_and_ends_are_written_byte_for_byte_as_protobuf_c_does)
+/* Writes a frame of this kind by hand, and fills `frame` with the same for protobuf-c. */
+static uint8_t *put_random(enum hawser__frame_kind kind, Hawser__Frame *frame, size_t length)
+{
+	static Hawser__Call call;
+	static Hawser__End end;
+	static Hawser__Message message;
+
+	frame->kind_case = (Hawser__Frame__KindCase)kind;
+	frame->ack = random_one_in(2) ? 0 : random_number();
+	switch (kind) {
+	case HAWSER__FRAME_CALL:
+		hawser__call__init(&call);
+		call.id = random_number();
+		/* Zero, which no method has, is written, though protobuf-c would not. */
+		call.method = (uint32_t)random_next() | 1;
+		call.timeout_ms = random_number();
+		frame->call = &call;
+		return hawser__frame_put_call(&out, frame->ack, call.id, call.method,
+					      call.timeout_ms, NULL, 0, length);
+	case HAWSER__FRAME_END:
+		hawser__end__init(&end);
+		end.id = random_number();
+		end.status = (uint32_t)random_number();
+		/* A negative enum takes ten bytes, a uint32 five: this end sends none. */
+		end.outcome = (Hawser__Outcome)(random_next() >> 33);
+		frame->end = &end;
+		return hawser__frame_put_end(&out, frame->ack, end.id, end.status,
+					     (uint32_t)end.outcome, NULL, 0, length);
+	default:
+		hawser__message__init(&message);
+		message.id = random_number();
+		message.last = random_one_in(2);
+		frame->message = &message;
+		return hawser__frame_put_message(&out, frame->ack, message.id, message.last,
+						 length);
+	}
+}
+
+START_TEST(frames_with_a_payload_are_written_byte_for_byte_as_protobuf_c_does)
 {
 	start();
 	for (unsigned long n = suite_rounds(ROUNDS); n--;) {
 		Hawser__Frame frame = HAWSER__FRAME__INIT;
-		Hawser__Call call = HAWSER__CALL__INIT;
-		Hawser__End end = HAWSER__END__INIT;
 		struct bytes expected, bytes;
 		size_t length = random_payload_length();
-		uint8_t *room, *payload;
+		uint8_t *payload =
+			fill(put_random((enum hawser__frame_kind)_i, &frame, length), length);
 
-		if (random_one_in(2)) {
-			call.id = random_number();
-			/* Zero, which no method has, is written, though protobuf-c would not. */
-			call.method = (uint32_t)random_next() | 1;
-			call.timeout_ms = random_number();
-			frame.kind_case = HAWSER__FRAME__KIND_CALL;
-			frame.call = &call;
-			room = hawser__frame_put_call(&out, call.id, call.method, call.timeout_ms,
-						      NULL, 0, length);
-		} else {
-			end.id = random_number();
-			end.status = (uint32_t)random_number();
-			/* A negative enum takes ten bytes, a uint32 five: this end sends none. */
-			end.outcome = (Hawser__Outcome)(random_next() >> 33);
-			frame.kind_case = HAWSER__FRAME__KIND_END;
-			frame.end = &end;
-			room = hawser__frame_put_end(&out, end.id, end.status,
-						     (uint32_t)end.outcome, NULL, 0, length);
-		}
-		payload = fill(room, length);
 		frame.payload = (ProtobufCBinaryData){length, payload};
 		expected = frame_pack_prefixed(&frame);
 		bytes = bytes_take(&out);
 		quick_assert(bytes.length == expected.length);
 		quick_assert(!memcmp(bytes.data, expected.data, bytes.length));
 		free(payload);
+		bytes_free(&bytes);
+		bytes_free(&expected);
+	}
+	stop();
+}
+END_TEST
+
+START_TEST(windows_and_acks_are_written_byte_for_byte_as_protobuf_c_does)
+{
+	start();
+	for (unsigned long n = suite_rounds(ROUNDS); n--;) {
+		Hawser__Frame frame = HAWSER__FRAME__INIT;
+		Hawser__Window window = HAWSER__WINDOW__INIT;
+		struct bytes expected, bytes;
+
+		if (random_one_in(2)) {
+			window.id = random_number();
+			window.bytes = random_number();
+			frame.kind_case = HAWSER__FRAME__KIND_WINDOW;
+			frame.window = &window;
+			quick_assert(hawser__frame_put_window(&out, window.id, window.bytes));
+		} else {
+			/* Of no kind, so that it is to be marked ignorable. */
+			frame.ack = random_number() | 1;
+			frame.ignorable = true;
+			quick_assert(hawser__frame_put_ack(&out, frame.ack));
+		}
+		expected = frame_pack_prefixed(&frame);
+		bytes = bytes_take(&out);
+		quick_assert(bytes.length == expected.length);
+		quick_assert(!memcmp(bytes.data, expected.data, bytes.length));
+		check_rereading(&bytes, &frame);
 		bytes_free(&bytes);
 		bytes_free(&expected);
 	}
@@ -333,7 +384,8 @@ START_TEST(frames_follow_each_other_without_a_gap)
 
 	start();
 	for (uint64_t i = 0; i < 5000; i++) {
-		uint8_t *room = hawser__frame_put_call(&out, i, (uint32_t)i, 0, NULL, 0, i % 50);
+		uint8_t *room =
+			hawser__frame_put_call(&out, i / 2, i, (uint32_t)i, 0, NULL, 0, i % 50);
 
 		quick_assert(room);
 		memset(room, (int)i, i % 50);
@@ -347,6 +399,7 @@ START_TEST(frames_follow_each_other_without_a_gap)
 		at += HAWSER__FRAME_PREFIX;
 		quick_assert(hawser__frame_decode(&frame, bytes.data + at, length, &why) == 0);
 		quick_assert(frame.id == i && frame.method == i && frame.payload_length == i % 50);
+		quick_assert(frame.ack == i / 2);
 		for (size_t k = 0; k < frame.payload_length; k++)
 			quick_assert(frame.payload[k] == (uint8_t)i);
 		at += length;
@@ -369,7 +422,7 @@ START_TEST(longest_frame_starts_with_the_byte_before_that_of_tls)
 	uint8_t *room;
 
 	start();
-	room = hawser__frame_put_call(&out, 1, 0xffffffff, 0, NULL, 0, length);
+	room = hawser__frame_put_call(&out, 0, 1, 0xffffffff, 0, NULL, 0, length);
 	ck_assert_ptr_nonnull(room);
 	room[0] = 'f';
 	room[length - 1] = 'l';
@@ -399,13 +452,21 @@ static bool write_all(void *data)
 	start();
 	if (hawser__frame_put_number(&out, HAWSER__FRAME_PING, 1))
 		written_frames++;
-	if (hawser__frame_put_call(&out, 1, 1, 1, NULL, 0, 0))
+	if (hawser__frame_put_call(&out, 7, 1, 1, 1, NULL, 0, 0))
+		written_frames++;
+	if (hawser__frame_put_window(&out, 1, 1))
+		written_frames++;
+	if (hawser__frame_put_ack(&out, 7))
 		written_frames++;
 	/* Larger than a chunk each, so that each allocates. */
-	if (hawser__frame_put_call(&out, 3, 1, 1, extra, sizeof extra, 0))
+	if (hawser__frame_put_call(&out, 7, 3, 1, 1, extra, sizeof extra, 0))
 		written_frames++;
-	if (hawser__frame_put_end(&out, 3, 1, 1, extra, sizeof extra, 0))
+	if (hawser__frame_put_end(&out, 7, 3, 1, 1, extra, sizeof extra, 0))
 		written_frames++;
+	if (hawser__frame_put_message(&out, 7, 3, true, sizeof extra)) {
+		memset(out.last->data + out.last->end - sizeof extra, 0, sizeof extra);
+		written_frames++;
+	}
 	if (hawser__frame_put_body(&out, HAWSER__FRAME_OPEN, extra, sizeof extra))
 		written_frames++;
 
@@ -415,12 +476,12 @@ static bool write_all(void *data)
 	ck_assert_uint_eq(found, written_frames);
 	bytes_free(&bytes);
 	stop();
-	return written_frames == 5;
+	return written_frames == 8;
 }
 
 START_TEST(writers_without_memory_leave_only_whole_frames)
 {
-	ck_assert_uint_eq(failing_alloc_each(write_all, NULL), 4);
+	ck_assert_uint_eq(failing_alloc_each(write_all, NULL), 5);
 }
 END_TEST
 
@@ -452,7 +513,10 @@ int main(void)
 	tcase_add_test(reading, every_kind_has_its_name_from_wire_proto);
 	tcase_add_test(writing, calls_unpack_with_protobuf_c_as_they_were_written);
 	tcase_add_test(writing, ends_unpack_with_protobuf_c_as_they_were_written);
-	tcase_add_test(writing, calls_and_ends_are_written_byte_for_byte_as_protobuf_c_does);
+	tcase_add_loop_test(writing,
+			    frames_with_a_payload_are_written_byte_for_byte_as_protobuf_c_does,
+			    HAWSER__FRAME_CALL, HAWSER__FRAME_END + 1);
+	tcase_add_test(writing, windows_and_acks_are_written_byte_for_byte_as_protobuf_c_does);
 	tcase_add_test(writing, numbers_are_written_in_every_width);
 	tcase_add_loop_test(writing,
 			    bodies_of_every_kind_unpack_with_protobuf_c_as_they_were_written,

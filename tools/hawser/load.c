@@ -21,6 +21,7 @@
 enum {
 	OPENING_AT_ONCE = 64, /* below every listen backlog */
 	REST_MS = 10,
+	RECONNECT_MS = 500,
 	COMPARE_WHOLE = 4096, /* larger payloads are compared at both ends only */
 };
 
@@ -356,7 +357,9 @@ static int make_clients(struct load *load, struct hawser_error *error)
 	/* Room for the payload, and for whatever protobuf puts around it. */
 	client.max_request_bytes = client.max_reply_bytes = options->size_bytes + 64;
 	/* Never less than what the depth can put there: being slow is not a failure. */
-	client.max_unsent_bytes = options->depth * (options->size_bytes + 256) + (1u << 20);
+	/* A server that is gone is a result, not something to wait out. */
+	client.reconnect_timeout_ms = RECONNECT_MS;
+	client.max_log_bytes = options->depth * (options->size_bytes + 256) + (1u << 20);
 
 	for (unsigned c = 0; c < options->connections; c++) {
 		struct connection *connection = &load->connections[c];

@@ -12,6 +12,8 @@ int server_connect(const struct command *command, const char *address, unsigned 
 	char name[32];
 
 	snprintf(name, sizeof name, "hawser %s", command->name);
+	/* Whether the server answers is the question: a broken connection is an answer. */
+	options.no_session = true;
 	options.name = name;
 	options.connect_timeout_ms = options.timeout_ms = timeout_ms;
 

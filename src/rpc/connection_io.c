@@ -1,0 +1,405 @@
+/* The socket of a connection: bytes in, cut into frames, and bytes out. */
+
+#include "net/socket.h"
+#include "rpc/connection.h"
+#include "rpc/incoming.h"
+#include "util/alloc.h"
+#include "util/error.h"
+#include <errno.h>
+#include <string.h>
+
+enum {
+	/* An unfinished frame's buffer grows by this at least: a peer must send bytes
+	 * before it can make us hold memory for them. */
+	GROW_BYTES = 64 * 1024,
+	/* What an eager connection sends at once: about a segment of Ethernet. */
+	EAGER_BYTES = 1460,
+	/* What one write is given at most. */
+	PIECES_MAX = 64,
+	/* After this long an acknowledgement goes with the next frame; after as long again, alone.
+	 */
+	ACK_MS = 100,
+	/* A log's size is added to the server's total in steps of this. */
+	COUNT_BYTES = 64 * 1024,
+};
+
+/* ---- the event ---- */
+
+static void on_event(evutil_socket_t fd, short what, void *data)
+{
+	struct hawser__connection *connection = data;
+
+	(void)fd;
+	hawser__loop_update_now(connection->loop);
+	if (what & EV_WRITE && !hawser__connection_flush(connection))
+		return;
+	if (what & EV_READ && connection->fd >= 0)
+		hawser__connection_receive(connection);
+}
+
+void hawser__connection_unwatch(struct hawser__connection *connection)
+{
+	if (connection->is_watched)
+		event_del(&connection->event);
+	connection->is_watched = connection->is_reading = false;
+}
+
+int hawser__connection_watch(struct hawser__connection *connection)
+{
+	short what = EV_PERSIST;
+
+	if (!connection->loop->base)
+		return 0;
+	hawser__connection_unwatch(connection);
+	if (!connection->is_paused)
+		what |= EV_READ;
+	if (connection->wants_write)
+		what |= EV_WRITE;
+	if (what == EV_PERSIST)
+		return 0;
+	event_assign(&connection->event, connection->loop->base, connection->fd, what, on_event,
+		     connection);
+	if (event_add(&connection->event, NULL) < 0)
+		return -ENOMEM;
+	connection->is_watched = true;
+	connection->is_reading = !connection->is_paused;
+	return 0;
+}
+
+/* ---- bytes in ---- */
+
+/* Keeps what is left: the beginning of a frame whose whole length is `need` (0: not known yet), or
+ * frames that have to wait. */
+static int keep_rest(struct hawser__connection *connection, const uint8_t *data, size_t length,
+		     size_t need)
+{
+	size_t capacity = connection->in_capacity;
+
+	if (length == 0) {
+		free(connection->in);
+		connection->in = NULL;
+		connection->in_length = connection->in_capacity = 0;
+		return 0;
+	}
+	if (connection->in && data >= connection->in &&
+	    data <= connection->in + connection->in_length) {
+		memmove(connection->in, data, length);
+		connection->in_length = length;
+		data = NULL;
+	}
+	if (need > length + GROW_BYTES && need > 2 * length)
+		need = length + (length > GROW_BYTES ? length : GROW_BYTES);
+	if (need < length)
+		need = length;
+	if (need > capacity) {
+		uint8_t *grown = hawser__realloc(connection->in, need);
+
+		if (!grown)
+			return -ENOMEM;
+		connection->in = grown;
+		connection->in_capacity = need;
+	}
+	if (data) {
+		memcpy(connection->in, data, length);
+		connection->in_length = length;
+	}
+	return 0;
+}
+
+static bool is_over(const struct hawser__connection *connection)
+{
+	return connection->is_lost || connection->is_broken || connection->is_closing ||
+	       connection->is_moving;
+}
+
+static bool is_full(const struct hawser__connection *connection)
+{
+	/* Only what makes us answer has to wait for room; a client's replies do not. */
+	return connection->serving &&
+	       hawser__session_unwritten(&connection->session) > connection->max_unsent;
+}
+
+/* A peer on another processor can work on the first frames while we deal with the rest: with
+ * 64 calls in flight on two processors that is the difference between taking turns and working side
+ * by side. On the same processor it would only cost system calls. So one batch in 256
+ * is sent piece by piece, as a try. */
+static bool begin_batch(struct hawser__connection *connection, size_t length)
+{
+	return length >= (size_t)2 * EAGER_BYTES && connection->batches++ == 0;
+}
+
+/* Whether something was sent. A socket that is full ends the eagerness for this batch. */
+static bool send_early(struct hawser__connection *connection, bool *is_eager)
+{
+	if (!*is_eager || hawser__session_unwritten(&connection->session) < EAGER_BYTES ||
+	    connection->wants_write || is_over(connection))
+		return false;
+	*is_eager = !hawser__connection_send_out(connection);
+	return *is_eager;
+}
+
+/* Another connection goes on from here, with all that came. */
+static void move(struct hawser__connection *connection, uint8_t *data, size_t length,
+		 size_t open_length)
+{
+	int fd = connection->fd;
+
+	hawser__connection_unwatch(connection);
+	connection->fd = -1;
+	hawser__connection_lose(connection, HAWSER_OK, 0, "moved");
+	connection->ops->move(connection, fd, data, length, open_length);
+}
+
+static void process(struct hawser__connection *connection, uint8_t *data, size_t length)
+{
+	struct hawser__problem problem;
+	struct hawser__frame frame;
+	bool is_try = begin_batch(connection, length);
+	bool is_eager = connection->is_eager || is_try;
+	int n_sends = 0, unread = 0;
+	size_t need = 0;
+
+	while (length && !is_over(connection)) {
+		ptrdiff_t taken;
+
+		if (connection->skip) {
+			size_t part = connection->skip < length ? (size_t)connection->skip : length;
+
+			connection->skip -= part;
+			data += part;
+			length -= part;
+			continue;
+		}
+		if (is_full(connection)) {
+			connection->is_paused = true;
+			need = 0;
+			break;
+		}
+		taken = hawser__session_next(&connection->session, data, length, &frame, &need,
+					     &problem);
+		if (taken > 0) {
+			hawser__connection_on_frame(connection, &frame);
+			if (connection->is_moving) {
+				move(connection, data, length, (size_t)taken);
+				return;
+			}
+			data += taken;
+			length -= (size_t)taken;
+			if (send_early(connection, &is_eager) && is_try && n_sends++ == 0)
+				unread = hawser__socket_unread(connection->fd);
+		} else if (taken == -EMSGSIZE) {
+			connection->skip = need;
+			need = 0;
+			hawser__connection_on_oversized(connection, &frame);
+		} else if (taken < 0) {
+			hawser__connection_close(connection, problem.reason, "%s", problem.text);
+			return;
+		} else {
+			break;
+		}
+	}
+	if (is_over(connection))
+		return;
+	if (n_sends > 1)
+		connection->is_eager = hawser__socket_peer_is_parallel(connection->fd, unread);
+	if (length == 0 && !connection->in)
+		return;
+	if (keep_rest(connection, data, length, need) < 0)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory for a frame of %zu bytes", need);
+}
+
+uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *size)
+{
+	uint8_t *scratch = connection->loop->scratch;
+
+	/* A small beginning moves to the shared buffer, so that one receive can take
+	 * many frames; a large frame is received where it stays. */
+	if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
+		if (connection->in_length)
+			memcpy(scratch, connection->in, connection->in_length);
+		*size = HAWSER__READ_BYTES - connection->in_length;
+		return scratch + connection->in_length;
+	}
+	if (connection->in_capacity == connection->in_length) {
+		uint8_t *grown =
+			hawser__realloc(connection->in, connection->in_capacity + GROW_BYTES);
+
+		if (!grown)
+			return NULL;
+		connection->in = grown;
+		connection->in_capacity += GROW_BYTES;
+	}
+	*size = connection->in_capacity - connection->in_length;
+	return connection->in + connection->in_length;
+}
+
+void hawser__connection_received(struct hawser__connection *connection, ssize_t n)
+{
+	char text[128];
+
+	if (connection->is_broken) {
+		/* While the thread that brings this was away. */
+		if (!connection->is_busy)
+			hawser__connection_settle(connection);
+		return;
+	}
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	connection->is_busy = true;
+	connection->heard_ms = connection->loop->now_ms;
+	if (n > 0) {
+		size_t length = connection->in_length + (size_t)n;
+
+		connection->in_length = 0;
+		if (connection->is_closing) {
+			/* Whatever still comes is of no interest. */
+		} else if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
+			process(connection, connection->loop->scratch, length);
+		} else {
+			connection->in_length = length;
+			process(connection, connection->in, length);
+		}
+	} else if (n == 0) {
+		hawser__connection_break(connection, 0, "%s",
+					 connection->is_closing ? "closed"
+								: "the peer closed the connection");
+	} else {
+		hawser__connection_break(connection, (int)n, "the connection broke: %s",
+					 hawser__errno_text((int)n, text, sizeof text));
+	}
+	hawser__connection_settle(connection);
+}
+
+void hawser__connection_feed(struct hawser__connection *connection, uint8_t *data, size_t length)
+{
+	connection->is_busy = true;
+	connection->heard_ms = connection->loop->now_ms;
+	process(connection, data, length);
+	hawser__connection_settle(connection);
+}
+
+void hawser__connection_receive(struct hawser__connection *connection)
+{
+	size_t size;
+	uint8_t *room = hawser__connection_room(connection, &size);
+	ssize_t n = room ? hawser__socket_receive(connection->fd, room, size) : -ENOMEM;
+
+	hawser__connection_received(connection, n);
+}
+
+/* ---- bytes out ---- */
+
+bool hawser__connection_send_out(struct hawser__connection *connection)
+{
+	struct hawser__session *session = &connection->session;
+	struct iovec pieces[PIECES_MAX];
+	char text[128];
+
+	while (hawser__session_unwritten(session) && !connection->is_mute) {
+		int count = hawser__session_peek(session, pieces, PIECES_MAX);
+		ssize_t n = hawser__socket_send(connection->fd, pieces, count);
+
+		if (n == -EAGAIN)
+			return true;
+		if (n == -EPIPE && !connection->is_paused) {
+			/* What the peer said before it went is still to be read, and tells
+			 * more than a broken pipe. */
+			connection->is_mute = true;
+			return false;
+		}
+		if (n < 0) {
+			hawser__connection_break(connection, (int)n, "the connection broke: %s",
+						 hawser__errno_text((int)n, text, sizeof text));
+			return false;
+		}
+		connection->sent_ms = connection->loop->now_ms;
+		hawser__session_wrote(session, (size_t)n);
+	}
+	return false;
+}
+
+/* Tells the peer what has come, at once if it is much, else soon. */
+static void acknowledge(struct hawser__connection *connection)
+{
+	struct hawser__session *session = &connection->session;
+
+	if (!hawser__session_owes_ack(session))
+		return;
+	if (hawser__session_must_ack(session))
+		hawser__connection_put_ack(connection);
+	else if (!hawser__timer_is_set(&connection->ack_alarm.timer))
+		hawser__loop_set_alarm(connection->loop, &connection->ack_alarm,
+				       connection->loop->now_ms + ACK_MS);
+}
+
+/* Adds what the log has grown by to the total, or takes away what it has shrunk by. */
+static void count_log(struct hawser__connection *connection)
+{
+	size_t length = connection->session.log.frames.length, counted = connection->log_counted;
+	size_t change = length > counted ? length - counted : counted - length;
+
+	if (!connection->log_total || change == 0 ||
+	    (change < COUNT_BYTES && connection->fd >= 0 && length))
+		return;
+	if (length > counted)
+		atomic_fetch_add_explicit(connection->log_total, change, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(connection->log_total, change, memory_order_relaxed);
+	connection->log_counted = length;
+	if (length > counted && connection->ops->grown)
+		connection->ops->grown(connection);
+}
+
+bool hawser__connection_flush(struct hawser__connection *connection)
+{
+	bool wants_write, was_paused = connection->is_paused;
+
+	if (connection->is_lost || connection->is_broken || connection->is_busy)
+		return !connection->is_lost;
+	connection->is_busy = true;
+	hawser__incoming_unblock(connection);
+	if (connection->fd < 0) {
+		count_log(connection);
+		connection->is_busy = false;
+		return true;
+	}
+	for (;;) {
+		acknowledge(connection);
+		wants_write = hawser__connection_send_out(connection);
+		if (!connection->is_paused || is_over(connection) ||
+		    hawser__session_unwritten(&connection->session) > connection->max_unsent / 2)
+			break;
+		/* There is room again: what had to wait goes on. */
+		connection->is_paused = false;
+		process(connection, connection->in, connection->in_length);
+	}
+	if (connection->is_closing &&
+	    (connection->is_mute || !hawser__session_unwritten(&connection->session)))
+		hawser__socket_finish(connection->fd);
+	if (!connection->is_lost && !connection->is_broken &&
+	    (wants_write != connection->wants_write || was_paused != connection->is_paused ||
+	     (connection->is_paused && connection->is_reading))) {
+		connection->wants_write = wants_write;
+		if (hawser__connection_watch(connection) < 0)
+			hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+						"out of memory");
+	}
+	count_log(connection);
+	connection->is_busy = false;
+	if (!connection->is_lost && !connection->is_broken)
+		return true;
+	hawser__connection_settle(connection);
+	return false;
+}
+
+void hawser__connection_flush_soon(struct hawser__connection *connection)
+{
+	/* In the middle of received frames the end of them flushes. */
+	if (connection->is_busy)
+		return;
+	if (connection->loop->base)
+		hawser__loop_defer(connection->loop, &connection->flush);
+	else
+		hawser__connection_flush(connection);
+}

@@ -1,0 +1,127 @@
+/* Making calls again when their session was lost.
+ *
+ * Nothing is known then of calls that the peer may have seen. Those of idempotent methods
+ * may run twice, so they are sent once more, from a copy that was kept for that. Calls that
+ * never left are still in the log, and go as they are. */
+
+#include "rpc/connection.h"
+#include "rpc/outgoing.h"
+#include "util/alloc.h"
+#include <string.h>
+
+/* A request that brings its server down must not be brought to it for ever. */
+enum { TIMES_MOST = 3 };
+
+struct hawser__again {
+	unsigned times; /* made again so far */
+	size_t length, n_metadata;
+	uint8_t *request;                  /* packed */
+	struct hawser_metadata metadata[]; /* and behind it the bytes of all */
+};
+
+struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
+					const struct hawser_context *context)
+{
+	size_t n = context ? context->n_metadata : 0, bytes = length;
+	struct hawser__again *again;
+	uint8_t *at;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += strlen(context->metadata[i].key) + 1 + context->metadata[i].length;
+	again = hawser__malloc(sizeof *again + n * sizeof *again->metadata + bytes);
+	if (!again)
+		return NULL;
+	again->times = 0;
+	again->length = length;
+	again->n_metadata = n;
+	again->request = at = (uint8_t *)&again->metadata[n];
+	at += protobuf_c_message_pack(request, at);
+	for (size_t i = 0; i < n; i++) {
+		const struct hawser_metadata *pair = &context->metadata[i];
+		size_t key_length = strlen(pair->key) + 1;
+
+		again->metadata[i] =
+			(struct hawser_metadata){(char *)at, at + key_length, pair->length};
+		memcpy(at, pair->key, key_length);
+		at += key_length;
+		if (pair->length)
+			memcpy(at, pair->value, pair->length);
+		at += pair->length;
+	}
+	return again;
+}
+
+/* Under a new id, behind the calls that wait already. */
+static bool send_again(struct hawser__connection *connection, struct hawser__outgoing *outgoing)
+{
+	struct hawser__carrier *carrier = &connection->carrier;
+	struct hawser_call *call = &outgoing->call;
+	struct hawser__again *again = outgoing->again;
+	uint64_t now_ms = connection->loop->now_ms, old_id = call->id, timeout_ms = 0;
+
+	if (!again || again->times >= TIMES_MOST || call->deadline_ms <= now_ms)
+		return false;
+	if (call->deadline_ms != UINT64_MAX)
+		timeout_ms = call->deadline_ms - now_ms;
+	hawser__call_table_remove(&connection->calls, old_id);
+	call->id = connection->session.next_call;
+	if (hawser__call_table_insert(&connection->calls, call) == 0) {
+		if (carrier->ops->send_call(carrier, call, timeout_ms, again->metadata,
+					    again->n_metadata, NULL, again->request,
+					    again->length) == 0) {
+			hawser__session_take_call(&connection->session);
+			hawser__list_move(&connection->outgoing, &outgoing->link);
+			again->times++;
+			outgoing->was_sent_before = true;
+			return true;
+		}
+		hawser__call_table_remove(&connection->calls, call->id);
+	}
+	/* It has just been taken out, so there is room for it. */
+	call->id = old_id;
+	hawser__call_table_insert(&connection->calls, call);
+	return false;
+}
+
+unsigned hawser__outgoing_restart(struct hawser__connection *connection,
+				  const struct hawser_error *why, unsigned budget)
+{
+	const struct hawser__carrier *carrier = &connection->carrier;
+	bool was_busy = connection->is_busy;
+	struct hawser__list seen, failed;
+	unsigned count = 0;
+
+	/* Ids and frames rise along the list: those that were sent are at its beginning. */
+	hawser__list_init(&seen);
+	hawser__list_init(&failed);
+	while (!hawser__list_empty(&connection->outgoing)) {
+		struct hawser__outgoing *outgoing = hawser__container_of(
+			connection->outgoing.next, struct hawser__outgoing, link);
+
+		if (!carrier->ops->was_sent(carrier, &outgoing->call))
+			break;
+		hawser__list_move(&seen, &outgoing->link);
+	}
+	hawser__session_restart(&connection->session);
+	/* The next server may be another one, and is to be told everything anew. */
+	hawser__map_deinit(&connection->announced);
+	connection->last_method = NULL;
+	while (!hawser__list_empty(&seen)) {
+		struct hawser__outgoing *outgoing =
+			hawser__container_of(seen.next, struct hawser__outgoing, link);
+
+		if (count < budget && send_again(connection, outgoing))
+			count++;
+		else
+			hawser__list_move(&failed, &outgoing->link);
+	}
+	/* Only now their owners, who may do anything. */
+	connection->is_busy = true;
+	while (!hawser__list_empty(&failed))
+		hawser__outgoing_fail(
+			hawser__container_of(failed.next, struct hawser__outgoing, link),
+			HAWSER_OUTCOME_UNKNOWN, why);
+	if (!was_busy)
+		hawser__connection_settle(connection);
+	return count;
+}

@@ -1,0 +1,189 @@
+/* Appending, writing, acknowledging, replaying; log.h says what for. */
+
+#include "wire/log.h"
+
+#include "wire/frame.h"
+#include <errno.h>
+#include <string.h>
+
+void hawser__log_init(struct hawser__log *log, struct hawser__pool *pool)
+{
+	memset(log, 0, sizeof *log);
+	hawser__buffer_init(&log->frames, pool);
+}
+
+void hawser__log_deinit(struct hawser__log *log)
+{
+	hawser__buffer_deinit(&log->frames);
+	log->chunk = NULL;
+	log->unwritten = log->partial = 0;
+}
+
+uint8_t *hawser__log_appended(struct hawser__log *log, size_t length)
+{
+	struct hawser__chunk *last = log->frames.last;
+
+	log->last++;
+	log->unwritten += length;
+	return last->data + last->end - length;
+}
+
+/* ---- the front ---- */
+
+/* Removes bytes at the front; the cursor stays where it is, or comes to the new front. */
+static void drop(struct hawser__log *log, size_t length)
+{
+	struct hawser__chunk *first = log->frames.first;
+
+	if (length >= log->frames.length)
+		log->chunk = NULL;
+	/* A frame lies in one chunk, so only the first can go. */
+	else if (first == log->chunk && length == first->end - first->start)
+		log->chunk = NULL;
+	hawser__buffer_consume(&log->frames, length);
+}
+
+static size_t first_length(const struct hawser__log *log)
+{
+	const struct hawser__chunk *first = log->frames.first;
+
+	return HAWSER__FRAME_PREFIX + hawser__frame_length(first->data + first->start);
+}
+
+/* What the peer has and the cursor has passed need not be kept. */
+static void trim(struct hawser__log *log)
+{
+	uint64_t up_to = log->claimed < log->written ? log->claimed : log->written;
+
+	if (up_to == log->last && up_to > log->acked) {
+		log->acked = up_to;
+		drop(log, log->frames.length);
+	}
+	while (log->acked < up_to) {
+		drop(log, first_length(log));
+		log->acked++;
+	}
+}
+
+int hawser__log_ack(struct hawser__log *log, uint64_t count)
+{
+	uint64_t number = log->restarted + count;
+
+	if (count > log->sent - log->restarted)
+		return -EBADMSG;
+	if (number <= log->claimed)
+		return 0;
+	log->claimed = number;
+	trim(log);
+	return 0;
+}
+
+/* ---- the cursor ---- */
+
+int hawser__log_peek(const struct hawser__log *log, struct iovec *iov, int max, size_t limit)
+{
+	int n = log->chunk ? hawser__buffer_peek_from(log->chunk, log->at, iov, max)
+			   : hawser__buffer_peek(&log->frames, iov, max);
+	int used = 0;
+
+	for (; used < n && limit; used++) {
+		if (iov[used].iov_len > limit)
+			iov[used].iov_len = limit;
+		limit -= iov[used].iov_len;
+	}
+	return used;
+}
+
+/* Frame by frame, to know which ones are through. */
+static void walk(struct hawser__log *log, size_t length)
+{
+	while (length) {
+		size_t part;
+
+		if (log->at == log->chunk->end) {
+			log->chunk = log->chunk->next;
+			log->at = log->chunk->start;
+		}
+		if (!log->partial)
+			log->partial = HAWSER__FRAME_PREFIX +
+				       hawser__frame_length(log->chunk->data + log->at);
+		part = length < log->partial ? length : log->partial;
+		log->at += part;
+		log->partial -= part;
+		length -= part;
+		if (!log->partial)
+			log->written++;
+	}
+}
+
+void hawser__log_wrote(struct hawser__log *log, size_t length)
+{
+	if (length == 0)
+		return;
+	if (!log->chunk) {
+		log->chunk = log->frames.first;
+		log->at = log->chunk->start;
+	}
+	if (length == log->unwritten) {
+		log->chunk = log->frames.last;
+		log->at = log->chunk->end;
+		log->written = log->last;
+		log->partial = 0;
+	} else {
+		walk(log, length);
+	}
+	log->unwritten -= length;
+	if (log->sent < log->written + (log->partial != 0))
+		log->sent = log->written + (log->partial != 0);
+	if (log->is_kept) {
+		if (log->claimed > log->acked)
+			trim(log);
+		return;
+	}
+	/* What is gone is gone; the front may then be in the middle of a frame. */
+	log->acked = log->claimed = log->written;
+	hawser__buffer_consume(&log->frames, log->frames.length - log->unwritten);
+	log->chunk = NULL;
+}
+
+void hawser__log_rewind(struct hawser__log *log)
+{
+	if (!log->is_kept && log->partial) {
+		/* Half of it is gone already. */
+		drop(log, log->partial);
+		log->acked = ++log->written;
+	}
+	log->chunk = NULL;
+	log->written = log->claimed = log->acked;
+	log->unwritten = log->frames.length;
+	log->partial = 0;
+}
+
+/* Up to that number they need not be written again. */
+static void forget(struct hawser__log *log, uint64_t up_to)
+{
+	while (log->acked < up_to) {
+		drop(log, first_length(log));
+		log->acked++;
+	}
+	hawser__log_rewind(log);
+}
+
+int hawser__log_resume(struct hawser__log *log, uint64_t count)
+{
+	if (count > log->sent - log->restarted || log->restarted + count < log->acked)
+		return -EBADMSG;
+	forget(log, log->restarted + count);
+	return 0;
+}
+
+void hawser__log_restart(struct hawser__log *log)
+{
+	forget(log, log->sent);
+	log->restarted = log->sent;
+	/* What they acknowledge came in the session that is over. */
+	for (struct hawser__chunk *chunk = log->frames.first; chunk; chunk = chunk->next)
+		for (size_t at = chunk->start; at < chunk->end;
+		     at += HAWSER__FRAME_PREFIX + hawser__frame_length(chunk->data + at))
+			hawser__frame_clear_ack(chunk->data + at);
+}
