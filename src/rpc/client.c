@@ -298,7 +298,7 @@ void hawser__client_rejected(struct hawser__connection *connection,
 	if (rejected->reason == HAWSER__REASON__REASON_SESSION_EXPIRED && connection->session.id) {
 		hawser__client_lose_session(connection, rejected->text);
 		/* The next one begins at once. */
-		client->retreat.tries = 0;
+		client->retreat.is_urgent = true;
 		hawser__connection_break(connection, -ECONNREFUSED, "%.150s", rejected->text);
 		return;
 	}

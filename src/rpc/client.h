@@ -33,6 +33,7 @@ struct hawser_client {
 		uint64_t opened_ms;     /* the connection that stands was opened; 0: none does */
 		uint64_t since_ms;      /* without a connection */
 		uint64_t next_ms;       /* the next try */
+		bool is_urgent;         /* the next one is not to wait */
 		unsigned tries;         /* since then */
 		unsigned window_ms;     /* the server keeps the session for at least so long */
 		unsigned budget_tenths; /* of retries that are left */

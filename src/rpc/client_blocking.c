@@ -149,11 +149,8 @@ static int start(struct hawser_client *client, struct hawser__outgoing *outgoing
 		r = hawser__outgoing_start(outgoing, connection, request, context,
 					   client->options.max_request_bytes, client->loop->now_ms);
 		if (r != -ENOBUFS) {
-			/* Whoever receives for all must watch for room as well, now. */
-			if (r == 0 && hawser__connection_flush(connection) &&
-			    connection->has_reader &&
-			    hawser__session_unwritten(&connection->session))
-				hawser__loop_wake(client->loop);
+			if (r == 0)
+				hawser__connection_flush(connection);
 			return r;
 		}
 		/* Too much waits: wait for room, like everyone before us. */

@@ -143,15 +143,22 @@ static uint64_t window_end_ms(const struct hawser_client *client)
 
 static void pause_and_try(struct hawser_client *client)
 {
-	uint64_t pause_ms = longest_pause_ms(client), now_ms = client->loop->now_ms, random;
+	uint64_t pause_ms = longest_pause_ms(client), now_ms = client->loop->now_ms, random, end_ms;
 
+	if (client->retreat.is_urgent)
+		pause_ms = 0;
+	client->retreat.is_urgent = false;
 	if (pause_ms && getrandom(&random, sizeof random, 0) == sizeof random)
 		pause_ms = random % (pause_ms + 1);
 	client->retreat.next_ms = now_ms + pause_ms;
 	/* Calls that wait in vain are not to wait longer than that. */
-	if (client->connection->session.id && window_end_ms(client) > now_ms &&
-	    window_end_ms(client) < client->retreat.next_ms)
-		client->retreat.next_ms = window_end_ms(client);
+	end_ms = client->connection->session.id ? window_end_ms(client) : UINT64_MAX;
+	if (end_ms > now_ms && end_ms < client->retreat.next_ms)
+		client->retreat.next_ms = end_ms;
+	end_ms = client->retreat.since_ms + client->options.reconnect_timeout_ms;
+	if (client->options.reconnect_timeout_ms && end_ms > now_ms &&
+	    end_ms < client->retreat.next_ms)
+		client->retreat.next_ms = end_ms;
 	client->retreat.tries++;
 }
 

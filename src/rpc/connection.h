@@ -83,6 +83,7 @@ struct hawser__connection {
 	bool is_lost;        /* lost is due, or has been */
 	bool is_broken;      /* its socket is of no use any more; away is due */
 	bool is_moving;      /* open was for another connection: ops->move is due */
+	bool has_stalled;    /* streams that send from other threads have been told to wait */
 	bool has_reader;     /* a thread is in a receive, without the lock: the socket stays */
 	bool holds;          /* a broken socket is not the end */
 	bool is_counted;     /* server: among its open connections */
@@ -102,6 +103,10 @@ struct hawser__connection {
 	size_t window, peer_window; /* of streams, to begin with: ours, and what the peer takes */
 	atomic_ullong *log_total;   /* bytes in all logs of the owner; NULL: not counted */
 	size_t log_counted;         /* what this one has in it */
+	size_t refused_bytes; /* in ends of refused calls, up to refused_number, that wait for the
+				 peer */
+	uint64_t refused_number;
+	size_t again_bytes; /* copies of idempotent requests, kept besides the log */
 	struct hawser__call_table calls;
 	struct hawser__map announced;            /* methods of ours, by address */
 	const struct hawser_method *last_method; /* announced; a shortcut past the map */

@@ -362,7 +362,10 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 	if (connection->fd < 0) {
 		count_log(connection);
 		connection->is_busy = false;
-		return true;
+		if (!connection->is_lost)
+			return true;
+		hawser__connection_settle(connection);
+		return false;
 	}
 	for (;;) {
 		acknowledge(connection);
@@ -387,6 +390,9 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 	}
 	count_log(connection);
 	connection->is_busy = false;
+	/* Who receives for all must watch for room as well, now. */
+	if (wants_write && connection->has_reader)
+		hawser__loop_wake(connection->loop);
 	if (!connection->is_lost && !connection->is_broken)
 		return true;
 	hawser__connection_settle(connection);

@@ -128,20 +128,25 @@ int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id
 {
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	struct hawser__end end = {status, HAWSER_OUTCOME_NOT_EXECUTED, text, NULL, 0, NULL, 0};
+	const struct hawser__log *log = &connection->session.log;
 	va_list arguments;
+	size_t before;
 	int r;
 
-	/* Even refusals add up with a peer that takes them and says nothing of it. */
-	if (connection->session.log.frames.length / 2 > connection->max_log) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
-					 "%zu bytes were sent, and not acknowledged for too long",
-					 connection->session.log.frames.length);
-		return 0;
-	}
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	before = log->frames.length;
 	r = put_end(connection, id, NULL, &end, NULL, NULL, 0);
+	/* Even refusals add up with a peer that takes them and says nothing of it. */
+	if (log->acked >= connection->refused_number)
+		connection->refused_bytes = 0;
+	connection->refused_bytes += log->frames.length - before;
+	connection->refused_number = log->last;
+	if (connection->refused_bytes > connection->max_log)
+		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+					 "%zu bytes of refusals were sent, and none acknowledged",
+					 connection->refused_bytes);
 	if (r == -ENOMEM)
 		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
 					"out of memory");
@@ -299,11 +304,16 @@ static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *cal
 	uint8_t *start;
 
 	/* What still waits for a connection need not be executed at all. */
-	if (!was_sent(carrier, call))
+	if (!was_sent(carrier, call)) {
 		hawser__frame_take_back(call->queued, call->id);
+		/* Perhaps with the announcement of its method. */
+		hawser__map_remove(&connection->announced, (uintptr_t)call->method);
+		connection->last_method = NULL;
+		return;
+	}
 	/* Without memory the peer works in vain; that is all. */
-	else if (hawser__session_put_cancel(&connection->session, call->id, &start) &&
-		 connection->is_traced)
+	if (hawser__session_put_cancel(&connection->session, call->id, &start) &&
+	    connection->is_traced)
 		hawser__trace_sent(connection, start, call->method);
 }
 

@@ -257,6 +257,7 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	if (entry->method->kind & HAWSER_SERVER_STREAM) {
 		atomic_store_explicit(&incoming->window, (long long)connection->peer_window,
 				      memory_order_relaxed);
+		atomic_store_explicit(&incoming->is_stalled, false, memory_order_relaxed);
 		incoming->on_writable = NULL;
 	}
 	connection->n_incoming++;

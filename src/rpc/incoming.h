@@ -52,6 +52,8 @@ struct hawser__incoming {
 	/* A stream of replies. */
 	atomic_llong window; /* bytes that the caller still takes */
 	atomic_uint posted;  /* messages on their way from other threads */
+	atomic_size_t posted_bytes;
+	atomic_bool is_stalled; /* the log was full when one of them came */
 	hawser_writable_fn *on_writable;
 	void *on_writable_data;
 	struct hawser__list blocked; /* the connection's, while it waits for room */

@@ -65,6 +65,7 @@ static int add_slab(struct hawser__serving *serving)
 		atomic_init(&incoming->state, 1);
 		incoming->serving = serving;
 		atomic_init(&incoming->posted, 0);
+		atomic_init(&incoming->posted_bytes, 0);
 		hawser__list_init(&incoming->blocked);
 		hawser__arena_init(&incoming->arena, limit);
 		hawser__list_append(&serving->free, &incoming->link);

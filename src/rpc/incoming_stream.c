@@ -13,6 +13,9 @@
 /* No caller needs a window beyond this; sums stay far from the type's end. */
 #define WINDOW_MOST (1ll << 40)
 
+/* Bytes of one call that may be on their way from other threads. */
+enum { POSTED_MOST = 256 * 1024 };
+
 /* A message on its way from another thread. */
 struct sending {
 	struct hawser__post post;
@@ -35,6 +38,30 @@ static int too_large(struct hawser__incoming *incoming, const struct hawser_call
 	return r < 0 ? r : -EMSGSIZE;
 }
 
+/* Other threads cannot look at the log, so they are told when it is full. */
+static void sent_for_another(struct hawser__incoming *incoming)
+{
+	struct hawser__carrier *carrier = incoming->call.carrier;
+
+	if (!carrier->ops->has_room(carrier)) {
+		atomic_store_explicit(&incoming->is_stalled, true, memory_order_relaxed);
+		incoming->connection->has_stalled = true;
+	}
+	hawser__connection_flush_soon(incoming->connection);
+}
+
+/* There is room again. */
+static void let_others_send(struct hawser__connection *connection)
+{
+	struct hawser__list *link;
+
+	connection->has_stalled = false;
+	list_for_each (link, &connection->incoming)
+		atomic_store_explicit(
+			&hawser__container_of(link, struct hawser__incoming, link)->is_stalled,
+			false, memory_order_relaxed);
+}
+
 static void sending_posted(struct hawser__loop *loop, struct hawser__post *post)
 {
 	struct sending *sending = hawser__container_of(post, struct sending, post);
@@ -44,6 +71,8 @@ static void sending_posted(struct hawser__loop *loop, struct hawser__post *post)
 
 	(void)loop;
 	/* The slot is there even if the call is not. */
+	atomic_fetch_sub_explicit(&sending->slot->posted_bytes, sending->length,
+				  memory_order_relaxed);
 	atomic_fetch_sub_explicit(&sending->slot->posted, 1, memory_order_release);
 	if (carrier && sending->length > hawser__incoming_reply_limit(incoming))
 		r = too_large(incoming, sending->handle, sending->length,
@@ -56,15 +85,19 @@ static void sending_posted(struct hawser__loop *loop, struct hawser__post *post)
 		hawser__incoming_answer(incoming, sending->handle, HAWSER_RESOURCE_EXHAUSTED,
 					HAWSER_OUTCOME_EXECUTED, "out of memory", NULL);
 	else if (carrier && r == 0)
-		hawser__connection_flush_soon(incoming->connection);
+		sent_for_another(incoming);
 	free(sending);
 }
 
 static int send_from_elsewhere(struct hawser__incoming *incoming, const struct hawser_call *handle,
 			       const ProtobufCMessage *message, size_t length)
 {
-	struct sending *sending = hawser__malloc(sizeof *sending + length);
+	struct sending *sending;
 
+	if (atomic_load_explicit(&incoming->is_stalled, memory_order_relaxed) ||
+	    atomic_load_explicit(&incoming->posted_bytes, memory_order_relaxed) > POSTED_MOST)
+		return -EAGAIN;
+	sending = hawser__malloc(sizeof *sending + length);
 	if (!sending)
 		return -ENOMEM;
 	sending->post.run = sending_posted;
@@ -72,9 +105,11 @@ static int send_from_elsewhere(struct hawser__incoming *incoming, const struct h
 	sending->handle = handle;
 	sending->length = length;
 	protobuf_c_message_pack(message, sending->packed);
+	atomic_fetch_add_explicit(&incoming->posted_bytes, length, memory_order_relaxed);
 	atomic_fetch_add_explicit(&incoming->posted, 1, memory_order_acq_rel);
 	if (hawser__loop_post(incoming->serving->loop, &sending->post) == 0)
 		return 0;
+	atomic_fetch_sub_explicit(&incoming->posted_bytes, length, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&incoming->posted, 1, memory_order_release);
 	free(sending);
 	return -EPIPE;
@@ -152,8 +187,11 @@ static bool can_send(const struct hawser__incoming *incoming)
 
 void hawser__incoming_unblock(struct hawser__connection *connection)
 {
+	const struct hawser__carrier *carrier = &connection->carrier;
 	struct hawser__list todo, *link;
 
+	if (connection->has_stalled && carrier->ops->has_room(carrier))
+		let_others_send(connection);
 	if (hawser__list_empty(&connection->blocked))
 		return;
 	hawser__list_init(&todo);

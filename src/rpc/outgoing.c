@@ -39,7 +39,6 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 void hawser__outgoing_deinit(struct hawser__outgoing *outgoing)
 {
 	hawser__arena_deinit(&outgoing->arena);
-	free(outgoing->again);
 }
 
 uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
@@ -105,10 +104,11 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -EMSGSIZE,
 			      "%s: the request has %zu bytes, the limit is %zu", method->name,
 			      length, limit);
-	if (connection->session.log.frames.length > connection->max_log)
+	if (connection->session.log.frames.length + connection->again_bytes > connection->max_log)
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOBUFS,
 			      "%s: %zu bytes wait to be sent or acknowledged, the limit is %zu",
-			      method->name, connection->session.log.frames.length,
+			      method->name,
+			      connection->session.log.frames.length + connection->again_bytes,
 			      connection->max_log);
 	if (context && context->n_metadata) {
 		r = hawser__metadata_check(context->metadata, context->n_metadata);
@@ -142,6 +142,8 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	if (method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
 	    connection->keeps_requests)
 		outgoing->again = hawser__again_new(request, length, context);
+	if (outgoing->again)
+		connection->again_bytes += hawser__again_size(outgoing->again);
 	hawser__list_append(&connection->outgoing, &outgoing->link);
 	connection->n_outgoing++;
 	connection->call_ms = now_ms;
@@ -176,6 +178,11 @@ static void leave(struct hawser__outgoing *outgoing)
 	if (outgoing->was_sent_before && (outgoing->error.outcome == HAWSER_OUTCOME_NOT_SENT ||
 					  outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED))
 		outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
+	if (outgoing->again) {
+		connection->again_bytes -= hawser__again_size(outgoing->again);
+		free(outgoing->again);
+		outgoing->again = NULL;
+	}
 	hawser__call_table_remove(&connection->calls, outgoing->call.id);
 	hawser__list_unlink(&outgoing->link);
 	outgoing->call.carrier = NULL;

@@ -88,6 +88,8 @@ void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcom
 /** What is needed to make a call again; one piece, to be freed. NULL without memory. */
 struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
 					const struct hawser_context *context);
+/** Its bytes. */
+size_t hawser__again_size(const struct hawser__again *again);
 
 /** The peer will not execute calls with higher ids: they end, as not executed. */
 void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t last_call,

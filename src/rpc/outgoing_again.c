@@ -14,6 +14,7 @@ enum { TIMES_MOST = 3 };
 
 struct hawser__again {
 	unsigned times; /* made again so far */
+	size_t size;    /* of all this */
 	size_t length, n_metadata;
 	uint8_t *request;                  /* packed */
 	struct hawser_metadata metadata[]; /* and behind it the bytes of all */
@@ -28,9 +29,11 @@ struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t 
 
 	for (size_t i = 0; i < n; i++)
 		bytes += strlen(context->metadata[i].key) + 1 + context->metadata[i].length;
-	again = hawser__malloc(sizeof *again + n * sizeof *again->metadata + bytes);
+	bytes += sizeof *again + n * sizeof *again->metadata;
+	again = hawser__malloc(bytes);
 	if (!again)
 		return NULL;
+	again->size = bytes;
 	again->times = 0;
 	again->length = length;
 	again->n_metadata = n;
@@ -49,6 +52,11 @@ struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t 
 		at += pair->length;
 	}
 	return again;
+}
+
+size_t hawser__again_size(const struct hawser__again *again)
+{
+	return again->size;
 }
 
 /* Under a new id, behind the calls that wait already. */

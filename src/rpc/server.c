@@ -185,8 +185,13 @@ static int init_stop(struct hawser_server *server)
 void hawser__worker_drained(struct hawser__worker *worker)
 {
 	struct hawser_server *server = worker->server;
-	bool is_last = atomic_fetch_sub(&server->busy_workers, 1) == 1;
+	bool is_last;
 
+	/* A connection that another worker handed over may have come too late. */
+	if (worker->has_drained)
+		return;
+	worker->has_drained = true;
+	is_last = atomic_fetch_sub(&server->busy_workers, 1) == 1;
 	hawser__loop_clear_alarm(&worker->loop, &worker->drain_alarm);
 	if (worker != server->workers) {
 		event_base_loopbreak(worker->loop.base);

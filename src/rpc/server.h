@@ -29,7 +29,7 @@ struct hawser__worker {
 	struct hawser__serving serving;
 	struct hawser__list connections;
 	uint32_t n_connections;
-	bool is_draining;
+	bool is_draining, has_drained;
 	struct hawser__alarm drain_alarm;
 	pthread_t thread;
 	bool has_thread;

@@ -6,6 +6,7 @@
 #include "util/log.h"
 #include <errno.h>
 #include <hawser/version.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,7 +109,7 @@ static void agree_on_time(struct hawser__connection *connection, const Hawser__O
 	if (open->silence_timeout_ms && open->silence_timeout_ms < silence_ms)
 		silence_ms = open->silence_timeout_ms;
 	if (silence_ms <= heartbeat_ms)
-		silence_ms = heartbeat_ms + 1;
+		silence_ms = heartbeat_ms < UINT_MAX ? heartbeat_ms + 1 : UINT_MAX;
 	connection->silence_timeout_ms = silence_ms;
 	opened->heartbeat_ms = heartbeat_ms;
 	opened->silence_timeout_ms = silence_ms;

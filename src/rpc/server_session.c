@@ -70,11 +70,18 @@ static struct hawser__kept *surplus(const struct hawser_server *server)
 {
 	size_t bytes = atomic_load_explicit(&server->log_bytes, memory_order_relaxed);
 
-	if (hawser__store_count(&server->sessions) <=
-		    server->options.max_sessions + server->n_going &&
-	    bytes <= server->options.max_total_log_bytes + server->going_bytes)
+	size_t count = hawser__store_count(&server->sessions);
+	struct hawser__kept *oldest = hawser__store_oldest(&server->sessions);
+
+	if (count > server->n_going && count - server->n_going > server->options.max_sessions)
+		return oldest;
+	if (bytes <= server->going_bytes ||
+	    bytes - server->going_bytes <= server->options.max_total_log_bytes)
 		return NULL;
-	return hawser__store_oldest(&server->sessions);
+	/* One whose log is empty would go for nothing. */
+	while (oldest && !oldest->log_bytes)
+		oldest = hawser__store_next(&server->sessions, oldest);
+	return oldest;
 }
 
 /* Those that are away go, the longest first, until the rest is within the limits. */
@@ -102,9 +109,11 @@ static void relieve(struct hawser_server *server)
 		pthread_mutex_unlock(&server->sessions_lock);
 		if (!eviction)
 			return;
-		/* Refused by a loop that has ended, and its sessions with it. */
-		if (hawser__loop_post(&eviction->worker->loop, &eviction->post) < 0)
+		/* A loop that takes no posts has ended, and its sessions with it. */
+		if (hawser__loop_post(&eviction->worker->loop, &eviction->post) < 0) {
 			free(eviction);
+			return;
+		}
 	}
 }
 
@@ -175,7 +184,9 @@ void hawser__server_away(struct hawser__connection *connection, const struct haw
 	pthread_mutex_unlock(&server->sessions_lock);
 	hawser__loop_set_alarm(connection->loop, &connection->alarm,
 			       connection->loop->now_ms + server->options.session_window_ms);
-	hawser__connection_flush(connection); /* counts what is in the log */
+	/* Counts what is in the log. */
+	if (!hawser__connection_flush(connection))
+		return;
 	relieve(server);
 }
 

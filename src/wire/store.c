@@ -112,3 +112,11 @@ struct hawser__kept *hawser__store_oldest(const struct hawser__store *store)
 		return NULL;
 	return hawser__container_of(store->away.next, struct hawser__kept, away);
 }
+
+struct hawser__kept *hawser__store_next(const struct hawser__store *store,
+					const struct hawser__kept *kept)
+{
+	if (kept->away.next == &store->away)
+		return NULL;
+	return hawser__container_of(kept->away.next, struct hawser__kept, away);
+}

@@ -76,4 +76,8 @@ void hawser__store_return(struct hawser__store *store, struct hawser__kept *kept
 /** The one that is away for the longest time; NULL: none is. */
 struct hawser__kept *hawser__store_oldest(const struct hawser__store *store);
 
+/** The one that went after it; NULL: it was the last. */
+struct hawser__kept *hawser__store_next(const struct hawser__store *store,
+					const struct hawser__kept *kept);
+
 #endif /* HAWSER_WIRE_STORE_H */

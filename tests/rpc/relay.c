@@ -412,8 +412,17 @@ bool relay_was_cut(struct relay *relay)
 	pthread_mutex_lock(&relay->lock);
 	was_cut = !relay->has_bound;
 	relay->has_bound = false;
+	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 	return was_cut;
+}
+
+void relay_wait_cut(struct relay *relay)
+{
+	pthread_mutex_lock(&relay->lock);
+	while (relay->has_bound)
+		pthread_cond_wait(&relay->changed, &relay->lock);
+	pthread_mutex_unlock(&relay->lock);
 }
 
 void relay_freeze(struct relay *relay)

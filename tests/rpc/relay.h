@@ -71,6 +71,9 @@ void relay_cut_after(struct relay *relay, enum relay_end end, uint64_t bytes, en
 /** Takes that back; returns whether it was reached. */
 bool relay_was_cut(struct relay *relay);
 
+/** Waits until it is reached, or taken back. */
+void relay_wait_cut(struct relay *relay);
+
 /** Nothing goes over the connections that stand any more, and their ends are not told. */
 void relay_freeze(struct relay *relay);
 /** What is frozen or held goes on, with all that was sent meanwhile. */
