@@ -1,0 +1,509 @@
+/* Connecting, calling, cancelling; client.h says when. */
+
+#include "client.h"
+
+#include "report.h"
+#include "world.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_PATIENCE_US = 1000000 };
+
+static void on_connect(void *owner);
+static void on_give_up(void *owner);
+static void on_make(void *owner);
+static const struct end_ops client_ops;
+
+void client_init(struct client *client, struct world *world, unsigned number)
+{
+	memset(client, 0, sizeof *client);
+	end_init(&client->end, world, &client_ops, false);
+	client->number = number;
+	timer_init(&client->connect, on_connect, client);
+	timer_init(&client->give_up, on_give_up, client);
+	timer_init(&client->make, on_make, client);
+}
+
+void client_deinit(struct client *client)
+{
+	must(client->is_over, "client %u is not over", client->number);
+	free(client->by_id);
+	end_deinit(&client->end);
+}
+
+static struct client *client_of(struct end *end)
+{
+	return hawser__container_of(end, struct client, end);
+}
+
+static struct chance *chance_of(struct client *client)
+{
+	return &client->end.world->chance;
+}
+
+/* ---- calls ---- */
+
+static void enter(struct client *client, struct call *call)
+{
+	size_t place = (size_t)call->id / 2;
+
+	if (place >= client->ids_room) {
+		client->ids_room = 2 * place + 64;
+		client->by_id = realloc(client->by_id, client->ids_room * sizeof *client->by_id);
+		must(client->by_id, "out of memory");
+	}
+	client->by_id[place] = call;
+	call->place = client->n_open;
+	client->open[client->n_open++] = call;
+}
+
+static void end_call(struct client *client, struct call *call, enum call_ending ending)
+{
+	ledger_ended(call, ending);
+	client->open[call->place] = client->open[--client->n_open];
+	client->open[call->place]->place = call->place;
+}
+
+/* Metadata `k: v`, as a field of a call. */
+static const uint8_t metadata[] = {0x22, 6, 0x0a, 1, 'k', 0x12, 1, 'v'};
+
+static void make_call(struct client *client)
+{
+	struct world *world = client->end.world;
+	struct hawser__session *session = &client->end.session;
+	struct call *call = ledger_call(&world->ledger, &world->chance, world->has_large);
+	size_t extra = chance_percent(&world->chance, 10) ? sizeof metadata : 0;
+	uint8_t *payload;
+
+	call->id = hawser__session_take_call(session);
+	payload = hawser__session_put_call(session, call->id, call->kind,
+					   chance_below(&world->chance, 2) * 1000, metadata, extra,
+					   payload_bytes(call, REQUEST, 0), &call->frame);
+	must(payload, "out of memory");
+	payload_fill(payload, call, REQUEST, 0);
+	call->number = session->log.last;
+	call->granted = call->window;
+	enter(client, call);
+	world->tally->calls++;
+	trace("client %u makes call %" PRIu64 " (id %" PRIu64 ", frame %" PRIu64 ")",
+	      client->number, call->serial, call->id, call->number);
+}
+
+/* Returns whether there was a message left. */
+static bool stream_up(struct client *client, struct call *call)
+{
+	uint8_t *payload;
+
+	if (call->kind != UP || call->put_up == call->messages)
+		return false;
+	payload = hawser__session_put_message(&client->end.session, call->id,
+					      call->put_up + 1 == call->messages,
+					      payload_bytes(call, MESSAGE_UP, call->put_up), NULL);
+	must(payload, "out of memory");
+	payload_fill(payload, call, MESSAGE_UP, call->put_up++);
+	return true;
+}
+
+static void cancel(struct client *client, struct call *call)
+{
+	struct hawser__session *session = &client->end.session;
+
+	if (hawser__log_was_sent(&session->log, call->number)) {
+		must(hawser__session_put_cancel(session, call->id, NULL), "out of memory");
+		end_call(client, call, CANCELLED);
+	} else {
+		hawser__frame_take_back(call->frame, call->id);
+		end_call(client, call, NOT_SENT);
+	}
+}
+
+static struct call *some_call(struct client *client)
+{
+	/* Often a late one, which may still wait. */
+	size_t back = chance_scaled(chance_of(client), client->n_open) - 1;
+
+	return client->open[client->n_open - 1 - back];
+}
+
+/* Returns whether there was something to do. */
+static bool act(struct client *client)
+{
+	struct world *world = client->end.world;
+	unsigned which = (unsigned)chance_below(&world->chance, 100);
+
+	if (client->n_open && which < world->cancels) {
+		cancel(client, some_call(client));
+		return true;
+	}
+	if (end_is_full(&client->end))
+		return false;
+	if (client->n_open && which < 60 && stream_up(client, some_call(client)))
+		return true;
+	if (client->n_open == OPEN_CALLS_MAX)
+		return false;
+	make_call(client);
+	return true;
+}
+
+/* Streams that nobody cancels come to their end, also when no more calls are made. */
+static void finish_streams(struct client *client)
+{
+	for (size_t i = 0; i < client->n_open; i++)
+		while (!end_is_full(&client->end) && stream_up(client, client->open[i]))
+			;
+}
+
+static void on_make(void *owner)
+{
+	struct client *client = owner;
+	struct world *world = client->end.world;
+	uint64_t acts = chance_scaled(&world->chance, world->burst), done = 0;
+
+	while (done < acts && act(client))
+		done++;
+	/* Nobody tells it when there is room again; it asks less and less often. */
+	client->patience_us = done ? world->make_us : client->patience_us * 2;
+	if (client->patience_us > MOST_PATIENCE_US)
+		client->patience_us = MOST_PATIENCE_US;
+	agenda_set(&world->agenda, &client->make,
+		   1 + chance_below(&world->chance, client->patience_us));
+	if (!done)
+		return;
+	end_check(&client->end);
+	end_touch(&client->end);
+}
+
+void client_start(struct client *client)
+{
+	struct agenda *agenda = &client->end.world->agenda;
+
+	client->drops_at = 0;
+	client->patience_us = client->end.world->make_us;
+	agenda_set(agenda, &client->make, 0);
+	if (!client->end.side && !timer_is_set(&client->connect))
+		agenda_set(agenda, &client->connect, 0);
+}
+
+/* Whoever made the calls loses interest in all of them, some just made included. */
+static void drop_calls(struct client *client)
+{
+	struct world *world = client->end.world;
+
+	client->drops_at = 0;
+	for (uint64_t acts = chance_scaled(&world->chance, world->burst); acts--;)
+		act(client);
+	while (client->n_open)
+		cancel(client, client->open[0]);
+}
+
+void client_stop(struct client *client)
+{
+	struct world *world = client->end.world;
+
+	agenda_clear(&world->agenda, &client->make);
+	if (chance_percent(&world->chance, 30))
+		client->drops_at = chance_between(&world->chance, 1, 2 * HAWSER__ACK_FRAMES);
+	finish_streams(client);
+	end_touch(&client->end);
+}
+
+/* ---- connections ---- */
+
+static void connect_later(struct client *client)
+{
+	struct world *world = client->end.world;
+
+	agenda_clear(&world->agenda, &client->give_up);
+	agenda_set(&world->agenda, &client->connect,
+		   chance_scaled(&world->chance, world->backoff_us));
+}
+
+static void remember(struct client *client, const uint8_t *frame)
+{
+	struct old_open *old = &client->opens[client->n_opens++ % OPENS_KEPT];
+
+	old->length = HAWSER__FRAME_PREFIX + hawser__frame_length(frame);
+	must(old->length <= sizeof old->bytes, "an open of %zu bytes", old->length);
+	memcpy(old->bytes, frame, old->length);
+}
+
+/* Of what was sent nothing more will be heard. */
+static void forget_session(struct client *client)
+{
+	struct hawser__session *session = &client->end.session;
+
+	for (size_t i = client->n_open; i--;)
+		if (hawser__log_was_sent(&session->log, client->open[i]->number))
+			end_call(client, client->open[i], UNKNOWN);
+	hawser__session_restart(session);
+	trace("client %u begins anew behind frame %" PRIu64, client->number,
+	      session->log.restarted);
+}
+
+static void on_connect(void *owner)
+{
+	struct client *client = owner;
+	struct world *world = client->end.world;
+	struct hawser__session *session = &client->end.session;
+	Hawser__Open open = HAWSER__OPEN__INIT;
+	Hawser__Session asked = HAWSER__SESSION__INIT;
+	uint64_t forgotten_us = client->lost_us + world->window_us + world->silence_us;
+	const uint8_t *frame;
+	struct side *side;
+
+	/* The server must have given it up, whether it can be asked or not. */
+	if (session->id && world->agenda.now_us >= forgotten_us)
+		forget_session(client);
+	side = network_connect(&world->network);
+	side->line->identity = client->number;
+	end_attach(&client->end, side);
+	open.version = HAWSER__PROTOCOL_VERSION;
+	/* Who keeps nothing need not be asked. */
+	if (world->keeps || client->number % 2)
+		open.session = &asked;
+	if (session->id) {
+		asked.id = session->id;
+		asked.token =
+			(ProtobufCBinaryData){.data = session->token, .len = HAWSER__TOKEN_BYTES};
+		asked.received = session->received;
+		asked.attempt = world->counts ? ++session->attempt : 0;
+	}
+	frame = hawser__session_put(session, HAWSER__FRAME_OPEN, &open.base);
+	must(frame, "out of memory");
+	remember(client, frame);
+	agenda_set(&world->agenda, &client->give_up, world->attempt_us);
+	trace("client %u connects, has %" PRIu64 " frames", client->number, session->received);
+	end_flush(&client->end);
+}
+
+static void client_lost(struct end *end)
+{
+	struct client *client = client_of(end);
+	struct hawser__session *session = &end->session;
+	bool was_begun = session->log_flows;
+
+	trace("client %u loses its connection", client->number);
+	if (client->is_over) {
+		agenda_clear(&end->world->agenda, &client->give_up);
+		end_detach(end);
+		return;
+	}
+	end_detach(end);
+	hawser__session_lost(session);
+	if (was_begun)
+		client->lost_us = end->world->agenda.now_us;
+	if (was_begun && !session->id)
+		forget_session(client);
+	end_check(end);
+	connect_later(client);
+}
+
+static void on_give_up(void *owner)
+{
+	struct client *client = owner;
+
+	client_lost(&client->end);
+}
+
+/* The server has answered: the session begins, or goes on. */
+static void opened(struct client *client, const struct hawser__frame *frame)
+{
+	struct hawser__session *session = &client->end.session;
+	Hawser__Opened *answer = hawser__opened__unpack(NULL, frame->body_length, frame->body);
+	const Hawser__Session *given;
+	struct hawser__problem problem;
+
+	must(answer, "opened cannot be unpacked");
+	given = answer->session;
+	agenda_clear(&client->end.world->agenda, &client->give_up);
+	if (!given) {
+		must(!session->id, "the server keeps no session, but kept one");
+		hawser__session_begin(session, false);
+	} else if (session->id) {
+		must(given->id == session->id, "the server goes on with another session");
+		must(hawser__session_resume(session, given->received, &problem) == 0,
+		     "client %u: %s", client->number, problem.text);
+	} else {
+		must(given->id && given->token.len == HAWSER__TOKEN_BYTES && !given->received,
+		     "the server gives a session that is none");
+		session->id = given->id;
+		memcpy(session->token, given->token.data, HAWSER__TOKEN_BYTES);
+		hawser__session_begin(session, true);
+	}
+	client->end.side->line->was_open = true;
+	world_opened(client->end.world);
+	trace("client %u is open, goes on behind frame %" PRIu64, client->number,
+	      session->log.acked);
+	hawser__opened__free_unpacked(answer, NULL);
+}
+
+static void rejected(struct client *client, const struct hawser__frame *frame)
+{
+	Hawser__Rejected *answer = hawser__rejected__unpack(NULL, frame->body_length, frame->body);
+
+	must(answer, "rejected cannot be unpacked");
+	must(client->end.session.id, "client %u is rejected: %s", client->number, answer->text);
+	if (answer->reason == HAWSER__REASON__REASON_TAKEN_OVER) {
+		/* A copy of the same open was there first. */
+		client_lost(&client->end);
+	} else {
+		must(answer->reason == HAWSER__REASON__REASON_SESSION_EXPIRED,
+		     "client %u is rejected: %s", client->number, answer->text);
+		trace("client %u is told that its session is gone", client->number);
+		end_detach(&client->end);
+		forget_session(client);
+		end_check(&client->end);
+		connect_later(client);
+	}
+	hawser__rejected__free_unpacked(answer, NULL);
+}
+
+/* ---- frames ---- */
+
+static struct call *call_of(const struct client *client, const struct hawser__frame *frame)
+{
+	struct call *call = NULL;
+
+	if (frame->id & 1 && frame->id < client->end.session.next_call)
+		call = client->by_id[frame->id / 2];
+	must(call, "client %u: %s of call id %" PRIu64 ", which it never made", client->number,
+	     hawser__frame_kind_name(frame->kind), frame->id);
+	must(call->ending == NOTHING_YET || call->ending == CANCELLED,
+	     "client %u: %s of call %" PRIu64 ", which has ended", client->number,
+	     hawser__frame_kind_name(frame->kind), call->serial);
+	return call;
+}
+
+static void take_message(struct client *client, const struct hawser__frame *frame)
+{
+	struct call *call = call_of(client, frame);
+
+	must(call->kind == DOWN && call->seen_down < call->messages,
+	     "client %u: message %u of call %" PRIu64 " is too much", client->number,
+	     call->seen_down + 1, call->serial);
+	must(call->seen_down < call->granted, "call %" PRIu64 ": message %u has no window",
+	     call->serial, call->seen_down + 1);
+	payload_check(frame->payload, frame->payload_length, call, MESSAGE_DOWN, call->seen_down);
+	call->seen_down++;
+	client->end.world->ledger.messages++;
+	if (call->ending == CANCELLED || call->seen_down < call->granted)
+		return;
+	call->granted += call->window;
+	must(hawser__session_put_window(&client->end.session, call->id, call->window, NULL),
+	     "out of memory");
+}
+
+static void take_end(struct client *client, const struct hawser__frame *frame)
+{
+	struct call *call = call_of(client, frame);
+
+	if (call->ending == CANCELLED)
+		return;
+	if (frame->status == 0) {
+		payload_check(frame->payload, frame->payload_length, call, REPLY, 0);
+		must(call->kind != DOWN || call->seen_down == call->messages,
+		     "call %" PRIu64 " ends after %u of %u messages", call->serial, call->seen_down,
+		     call->messages);
+		end_call(client, call, OK);
+	} else if (frame->outcome == HAWSER__OUTCOME__OUTCOME_EXECUTED) {
+		end_call(client, call, EXECUTED);
+	} else {
+		must(frame->outcome == HAWSER__OUTCOME__OUTCOME_NOT_EXECUTED,
+		     "call %" PRIu64 " ends with outcome %u", call->serial, frame->outcome);
+		end_call(client, call, NOT_EXECUTED);
+	}
+}
+
+static bool client_frame(struct end *end, const struct hawser__frame *frame, size_t too_long)
+{
+	struct client *client = client_of(end);
+
+	must(!too_long, "client %u: a frame of %zu bytes", client->number, too_long);
+	switch (frame->kind) {
+	case HAWSER__FRAME_OPENED:
+		opened(client, frame);
+		return true;
+	case HAWSER__FRAME_REJECTED:
+		rejected(client, frame);
+		return false;
+	case HAWSER__FRAME_CLOSE:
+		/* Another connection goes on with the session, as the server sees it. */
+		client_lost(end);
+		return false;
+	case HAWSER__FRAME_PING:
+		must(hawser__session_put_number(&end->session, HAWSER__FRAME_PONG, frame->id),
+		     "out of memory");
+		return true;
+	case HAWSER__FRAME_MESSAGE:
+		take_message(client, frame);
+		return true;
+	case HAWSER__FRAME_END:
+		take_end(client, frame);
+		return true;
+	case HAWSER__FRAME_PONG:
+	case HAWSER__FRAME_IGNORED:
+		return true;
+	default:
+		report_failure("client %u: %s from the server", client->number,
+			       hawser__frame_kind_name(frame->kind));
+	}
+}
+
+static void client_settled(struct end *end)
+{
+	struct client *client = client_of(end);
+
+	if (!timer_is_set(&client->make))
+		finish_streams(client);
+	if (client->drops_at && end->session.received - end->session.told >= client->drops_at)
+		drop_calls(client);
+	end_touch(end);
+}
+
+/* ---- the end ---- */
+
+bool client_is_done(const struct client *client, bool says_why)
+{
+	const struct hawser__session *session = &client->end.session;
+	bool is_done = !client->n_open && session->state == HAWSER__SESSION_OPEN &&
+		       !session->log.frames.length && !hawser__session_owes_ack(session);
+
+	if (!is_done && says_why)
+		report_line(
+			"client %u: state %d, %zu calls open, the first %" PRIu64
+			"; log of %zu bytes, written %" PRIu64 " of %" PRIu64 ", owes an ack: %d",
+			client->number, session->state, client->n_open,
+			client->n_open ? client->open[0]->serial : 0, session->log.frames.length,
+			session->log.written, session->log.last, hawser__session_owes_ack(session));
+	return is_done;
+}
+
+static void client_departed(struct end *end)
+{
+	trace("client %u is over", client_of(end)->number);
+	end_detach(end);
+}
+
+void client_leave(struct client *client, bool says_so)
+{
+	struct end *end = &client->end;
+	struct hawser__problem problem;
+
+	client->is_over = true;
+	agenda_clear(&end->world->agenda, &client->connect);
+	agenda_clear(&end->world->agenda, &client->give_up);
+	if (!end->side)
+		return;
+	if (!says_so || end->session.state != HAWSER__SESSION_OPEN) {
+		end_detach(end);
+		return;
+	}
+	hawser__problem_set(&problem, HAWSER__REASON__REASON_DONE, "that is all");
+	must(hawser__session_put_close(&end->session, &problem), "out of memory");
+	end->is_departing = true;
+	end_flush(end);
+}
+
+static const struct end_ops client_ops = {client_frame, client_settled, client_lost,
+					  client_departed};

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Does the simulator notice? Each mistake of mutations.py is made in a copy of the sources, compiled, and must
+make it fail; without a mistake the same copy must pass.
+
+    test_mutations.py SOURCE_ROOT GENERATED_HEADERS OBJECTS… -- COMPILER…
+
+The objects are the archives of the simulator as it is: what a mistake does not touch comes from there."""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+from mutations import MUTATIONS
+
+# Most are noticed within the first thousand.
+DISCONNECTIONS = 150_000
+
+ROOT, GENERATED = pathlib.Path(sys.argv[1]), sys.argv[2]
+SPLIT = sys.argv.index('--')
+ARCHIVES, COMPILER = sys.argv[3:SPLIT], sys.argv[SPLIT + 1:]
+
+FOLDERS = ['src/util', 'src/wire', 'tests/sim']
+# What can see a changed header.
+ABOVE_WIRE = ['src/wire', 'tests/sim']
+SOME_FILE = 'src/wire/session.c'
+
+
+class Unfit(Exception):
+    """The mutation cannot be made."""
+
+
+def copy_sources(to):
+    for folder in FOLDERS:
+        (to / folder).mkdir(parents=True)
+        for path in (ROOT / folder).glob('*.[ch]'):
+            (to / folder / path.name).write_text(path.read_text())
+
+
+def mutate(tree, name, file, changes):
+    path = tree / file
+    text = path.read_text()
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise Unfit(f'{file} has {text.count(old)} times, not once:\n{old}\n'
+                        f'Adapt {name} in mutations.py to what is there now.')
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def compile_tree(tree, file):
+    if file.endswith('.h'):
+        sources = [path for folder in ABOVE_WIRE for path in sorted((tree / folder).glob('*.c'))]
+    else:
+        sources = [tree / file]
+    program = tree / 'session-sim'
+    command = [*COMPILER, '-std=gnu11', '-D_GNU_SOURCE', '-O1', '-w', '-fno-strict-aliasing',
+               f'-I{tree}/src', f'-I{tree}/tests/sim', f'-I{ROOT}/include', f'-I{GENERATED}',
+               *map(str, sources), *ARCHIVES, '-lprotobuf-c', '-pthread', '-o', str(program)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Unfit(f'it does not compile:\n{done.stdout}')
+    return program
+
+
+def run(program):
+    # A mistake may well end in a crash or without an end; the simulator should say what is wrong before that.
+    return subprocess.run([program, '--disconnections', str(DISCONNECTIONS)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=200, check=False)
+
+
+def attempt(name, file, changes):
+    """What is wrong, or None, and what the simulator said."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder)
+        copy_sources(tree)
+        try:
+            mutate(tree, name, file, changes)
+            program = compile_tree(tree, file)
+            done = run(program)
+        except Unfit as problem:
+            return str(problem), ''
+        except subprocess.TimeoutExpired:
+            return 'the simulator comes to no end', ''
+    if not changes:
+        return None if done.returncode == 0 else f'it fails without a mistake:\n{done.stderr}', done.stdout
+    if done.returncode == 0:
+        return f'not noticed: {done.stdout}', ''
+    found = re.search(r'^seed (\d+) failed:\n(.*)\n', done.stderr, re.M)
+    if done.returncode != 1 or not found:
+        return f'status {done.returncode}, and no seed to see it again with:\n{done.stderr[-2000:]}', ''
+    return None, f'seed {found[1]}:{found[2][16:]}'
+
+
+def main():
+    mistakes = {'without_a_mistake_it_passes': (SOME_FILE,)}
+    mistakes.update(MUTATIONS)
+    print(f'1..{len(mistakes)}', flush=True)
+    failed = False
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = {name: pool.submit(attempt, name, file, changes)
+                   for name, (file, *changes) in mistakes.items()}
+        for number, (name, result) in enumerate(results.items(), 1):
+            problem, said = result.result()
+            for line in (problem or said).strip().splitlines():
+                print('# ' + line)
+            print(f'{"not " if problem else ""}ok {number} {name}', flush=True)
+            failed |= problem is not None
+    sys.exit(failed)
+
+
+main()
