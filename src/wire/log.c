@@ -43,11 +43,17 @@ static void drop(struct hawser__log *log, size_t length)
 	hawser__buffer_consume(&log->frames, length);
 }
 
-static size_t first_length(const struct hawser__log *log)
+/* Removes the frames up to that number, a chunk at a time. */
+static void drop_frames(struct hawser__log *log, uint64_t up_to)
 {
-	const struct hawser__chunk *first = log->frames.first;
+	while (log->acked < up_to) {
+		const struct hawser__chunk *first = log->frames.first;
+		size_t at = first->start;
 
-	return HAWSER__FRAME_PREFIX + hawser__frame_length(first->data + first->start);
+		for (; log->acked < up_to && at < first->end; log->acked++)
+			at += HAWSER__FRAME_PREFIX + hawser__frame_length(first->data + at);
+		drop(log, at - first->start);
+	}
 }
 
 /* What the peer has and the cursor has passed need not be kept. */
@@ -59,10 +65,7 @@ static void trim(struct hawser__log *log)
 		log->acked = up_to;
 		drop(log, log->frames.length);
 	}
-	while (log->acked < up_to) {
-		drop(log, first_length(log));
-		log->acked++;
-	}
+	drop_frames(log, up_to);
 }
 
 int hawser__log_ack(struct hawser__log *log, uint64_t count)
@@ -162,10 +165,7 @@ void hawser__log_rewind(struct hawser__log *log)
 /* Up to that number they need not be written again. */
 static void forget(struct hawser__log *log, uint64_t up_to)
 {
-	while (log->acked < up_to) {
-		drop(log, first_length(log));
-		log->acked++;
-	}
+	drop_frames(log, up_to);
 	hawser__log_rewind(log);
 }
 

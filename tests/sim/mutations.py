@@ -38,9 +38,8 @@ MUTATIONS = {
         LOG, ('\tlog->restarted = log->sent;', '')),
     # ---- the log ----
     'the_log_gives_away_a_frame_too_many': (
-        LOG, ('\t\tdrop(log, log->frames.length);\n\t}\n\twhile (log->acked < up_to) {',
-              '\t\tdrop(log, log->frames.length);\n\t}\n\twhile (log->acked < up_to + (up_to > 0 && '
-              'log->acked < log->last)) {')),
+        LOG, ('\t}\n\tdrop_frames(log, up_to);\n}',
+              '\t}\n\tdrop_frames(log, up_to + (up_to > 0 && log->acked < log->last));\n}')),
     'the_log_is_not_rewound': (
         LOG, ('\tlog->chunk = NULL;\n\tlog->written = log->claimed = log->acked;\n'
               '\tlog->unwritten = log->frames.length;\n', '')),
