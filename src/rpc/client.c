@@ -338,8 +338,8 @@ uint64_t hawser__client_heartbeat(struct hawser_client *client)
 	if (!connection || !hawser__connection_is_open(connection))
 		return now_ms + client->heartbeat_ms;
 	if (now_ms - connection->heard_ms >= connection->silence_timeout_ms) {
-		hawser__connection_break(connection, -ETIMEDOUT, "%s: nothing was heard for %u ms",
-					 client->address.text, connection->silence_timeout_ms);
+		hawser__connection_break(connection, -ETIMEDOUT, "nothing was heard for %u ms",
+					 connection->silence_timeout_ms);
 		return now_ms + client->heartbeat_ms;
 	}
 	/* The server wants to hear from us, and we from it. */

@@ -204,6 +204,7 @@ static Hawser__Session wire_session(const struct raw_session *session)
 	wire.token.len = session->token_length;
 	wire.received = session->received;
 	wire.window_ms = session->window_ms;
+	wire.attempt = session->attempt;
 	return wire;
 }
 
@@ -216,6 +217,8 @@ static void take_session(struct raw_session *session, const Hawser__Session *wir
 		memcpy(session->token, wire->token.data, session->token_length);
 	session->peer_received = wire->received;
 	session->window_ms = wire->window_ms;
+	if (wire->attempt)
+		session->attempt = wire->attempt;
 }
 
 bool raw_send_open(int fd, const struct raw_session *session)

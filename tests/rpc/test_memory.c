@@ -125,6 +125,47 @@ START_TEST(idle_connections_are_small)
 }
 END_TEST
 
+/* Going on with a session costs no more the thousandth time than the first. */
+START_TEST(resumes_leave_nothing_behind)
+{
+	enum { RESUMES = 2000 };
+	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
+	struct raw_session session = {.id = 0};
+	struct child_server child;
+	struct caller caller;
+	int64_t heap = 0;
+	int fd;
+
+	if (!is_measurable())
+		return;
+	options.loops = _i < TRANSPORTS ? 1 : 3;
+	child_server_start(&child, transport_of(_i), &options);
+	caller_init(&caller, child.address, false, NULL);
+	fd = raw_connect(child.address);
+	raw_open_session(fd, &session);
+	for (unsigned i = 0; i < RESUMES; i++) {
+		int other = raw_connect(child.address);
+
+		if (i == RESUMES / 10)
+			heap = heap_bytes(&caller);
+		session.attempt = i + 1;
+		raw_open_session(other, &session);
+		ck_assert(raw_call(other, 2 * i + 1, ECHO, &empty));
+		raw_expect_end(other, 2 * i + 1, HAWSER_OK, HAWSER_OUTCOME_UNKNOWN);
+		session.received++;
+		close(fd);
+		fd = other;
+	}
+	heap = heap_bytes(&caller) - heap;
+	/* Its log, of replies that we never acknowledge but by coming back, and pools. */
+	ck_assert_int_le(heap, 100000);
+	close(fd);
+	caller_deinit(&caller);
+	kill(child.pid, SIGTERM);
+	ck_assert_int_eq(child_server_wait(&child), 0);
+}
+END_TEST
+
 /* What was needed for a large message is given back. */
 START_TEST(large_messages_leave_nothing_behind)
 {
@@ -170,6 +211,7 @@ int main(void)
 	TCase *tcase = suite_case(suite, "memory");
 
 	tcase_add_loop_test(tcase, idle_connections_are_small, 0, 2 * TRANSPORTS);
+	tcase_add_loop_test(tcase, resumes_leave_nothing_behind, 0, 2 * TRANSPORTS);
 	tcase_add_loop_test(tcase, large_messages_leave_nothing_behind, 0, STAMPS);
 	return suite_run(suite);
 }

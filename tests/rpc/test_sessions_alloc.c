@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD = 2 };
+enum { HELD = 2, MESSAGES = 5 };
 
 struct scene {
 	char address[ADDRESS_SIZE]; /* to listen on */
@@ -24,7 +24,7 @@ struct scene {
 	struct hawser_client *client;
 	struct hawser_call *held[HELD];
 	unsigned n_held;
-	unsigned n_open, n_ended, n_ok;
+	unsigned n_open, n_ended, n_ok, n_messages;
 	bool is_wrong; /* something that must not be, whatever fails */
 };
 
@@ -65,8 +65,19 @@ static void on_hold(struct hawser_call *call, const Rpctest__Payload *request, v
 	hawser_call_on_cancel(call, forget_held, scene);
 }
 
+static void on_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	(void)data;
+	for (int i = 0; i < MESSAGES; i++)
+		if (rpctest_tester_watch_reply(call, request) < 0) {
+			hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
+			return;
+		}
+	hawser_call_end(call);
+}
+
 static const struct rpctest_tester_service handlers = {
-	.echo = on_echo, .hold = on_hold, .hold_again = on_hold};
+	.echo = on_echo, .hold = on_hold, .hold_again = on_hold, .watch = on_watch};
 
 /* ---- the client ---- */
 
@@ -85,13 +96,31 @@ static void on_end(struct hawser_call *call, const Rpctest__Payload *message, vo
 	hawser_call_free(call);
 }
 
+static void on_message(struct hawser_call *call, const Rpctest__Payload *message, void *data)
+{
+	struct scene *scene = data;
+	const struct hawser_error *error = hawser_call_error(call);
+
+	if (message) {
+		scene->n_messages++;
+		return;
+	}
+	scene->n_ended++;
+	/* A gap in it would be worse than its failure. */
+	if (error->status == HAWSER_OK && scene->n_messages != MESSAGES)
+		scene->is_wrong = true;
+	if (error->status == HAWSER_OK)
+		scene->n_ok++;
+	hawser_call_free(call);
+}
+
 static void open_call(struct scene *scene, enum method method)
 {
 	static uint8_t bytes[100000];
 	struct hawser_metadata metadata[] = {{"key", "value", 5}};
 	struct hawser_context context = HAWSER_CONTEXT_INIT;
 	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
-	rpctest_tester_echo_cb *callback = on_end;
+	rpctest_tester_echo_cb *callback = method == WATCH ? on_message : on_end;
 
 	context.metadata = metadata;
 	context.n_metadata = 1;
@@ -140,7 +169,8 @@ static void break_once(struct scene *scene)
 {
 	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
 
-	scene->n_held = 0;
+	scene->n_held = scene->n_messages = 0;
+	open_call(scene, WATCH);
 	open_call(scene, ECHO);
 	open_call(scene, HOLD);
 	open_call(scene, HOLD_AGAIN);
@@ -177,7 +207,7 @@ static bool play(void *data)
 	hawser_server_free(scene->server);
 	event_base_free(scene->base);
 	ck_assert_msg(!scene->is_wrong, "something was wrong that memory does not excuse");
-	return scene->n_ok == 2 * 4;
+	return scene->n_ok == 2 * 5;
 }
 
 START_TEST(every_allocation_of_a_resume_may_fail)

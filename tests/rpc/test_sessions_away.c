@@ -39,8 +39,7 @@ START_TEST(calls_made_while_away_are_delivered)
 	start_apart(&relayed, _i);
 	for (unsigned i = 0; i < CALLS; i++) {
 		pending_call(&calls[i], &relayed.caller, ECHO, &empty);
-		turn_until(&relayed.caller,
-			   client_stats(&relayed.caller).calls_in_flight == i + 1);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).calls_in_flight == i + 1);
 	}
 	ck_assert_uint_gt(client_stats(&relayed.caller).log_bytes, 0);
 	meet(&relayed);
@@ -139,8 +138,7 @@ START_TEST(cancel_of_a_large_unsent_call_leaves_the_others_alone)
 	start_apart(&relayed, _i);
 	for (unsigned i = 0; i < 3; i++) {
 		pending_call(&calls[i], &relayed.caller, ECHO, i == 1 ? &large : &empty);
-		turn_until(&relayed.caller,
-			   client_stats(&relayed.caller).calls_in_flight == i + 1);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).calls_in_flight == i + 1);
 	}
 	pending_cancel(&calls[1]);
 	pending_wait(&calls[1]);

@@ -111,8 +111,7 @@ START_TEST(window_begins_anew_with_each_cut)
 		pending_wait(&waits);
 		ck_assert_int_eq(waits.result.status, HAWSER_DEADLINE_EXCEEDED);
 		relay_set_door(&relayed.relay, DOOR_OPEN);
-		turn_until(&relayed.caller,
-			   server_stats(&relayed.tester).sessions_resumed == i);
+		turn_until(&relayed.caller, server_stats(&relayed.tester).sessions_resumed == i);
 	}
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
 	pending_wait(&call);
@@ -161,8 +160,7 @@ START_TEST(unsent_calls_go_on_in_the_next_session)
 	turn_until(&relayed.caller, !client_stats(&relayed.caller).is_connected);
 	for (unsigned i = 0; i < CALLS; i++)
 		pending_call(&calls[i], &relayed.caller, i % 2 ? ECHO : REFLECT, &empty);
-	turn_until(&relayed.caller,
-		   client_stats(&relayed.caller).calls_in_flight == CALLS + 1);
+	turn_until(&relayed.caller, client_stats(&relayed.caller).calls_in_flight == CALLS + 1);
 	replace(&relayed, &other, _i, NULL);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
 	pending_wait(&sent);
@@ -258,8 +256,7 @@ START_TEST(idempotent_call_is_made_again)
 	/* With all that belongs to it. */
 	hawser_call_metadata(tester_held(&other, 0), &n);
 	ck_assert_uint_eq(n, 2);
-	ck_assert_uint_eq(
-		hawser_call_find_metadata(tester_held(&other, 0), "key")->length, 5);
+	ck_assert_uint_eq(hawser_call_find_metadata(tester_held(&other, 0), "key")->length, 5);
 	hawser_call_send(tester_held(&other, 0), method_of(HOLD_AGAIN), &request.base);
 	pending_wait(&call);
 	assert_ok(&call.result);

@@ -124,8 +124,7 @@ static void crowd_leave(struct crowd *crowd, unsigned i)
 
 	relay_set_door(&crowd->relays[i], DOOR_SHUT);
 	relay_cut(&crowd->relays[i], CUT_ORDERLY);
-	turn_until(&crowd->callers[i],
-		   server_stats(&crowd->tester).connections == connections - 1);
+	turn_until(&crowd->callers[i], server_stats(&crowd->tester).connections == connections - 1);
 	turn_until(&crowd->callers[i], !client_stats(&crowd->callers[i]).is_connected);
 }
 
@@ -176,7 +175,8 @@ START_TEST(too_many_sessions_cost_the_longest_away)
 }
 END_TEST
 
-/* Connected ones stay, however many; when they go away together, only as many as are too many end. */
+/* Connected ones stay, however many; when they go away together, only as many as are too many end.
+ */
 START_TEST(no_more_sessions_are_given_up_than_need_be)
 {
 	enum { MOST = 2 };

@@ -49,8 +49,8 @@ static void start_places(struct tester *tester, struct places *places, enum tran
 	options.loops = LOOPS;
 	tester->server = hawser_server_new(&options, &tester->error);
 	ck_assert_msg(tester->server, "%s", tester->error.message);
-	ck_assert_int_eq(
-		rpctest_tester_register(tester->server, &handlers, places, &tester->error), 0);
+	ck_assert_int_eq(rpctest_tester_register(tester->server, &handlers, places, &tester->error),
+			 0);
 	if (transport == OVER_UNIX)
 		directory_make(tester->directory, sizeof tester->directory);
 	address_make(tester->address, transport, tester->directory);
@@ -200,6 +200,54 @@ START_TEST(sessions_expire_while_their_clients_come_back)
 }
 END_TEST
 
+/* Those that are away are given up from whichever loop notices that there are too many, while their
+ * clients come back. */
+START_TEST(sessions_are_given_up_while_their_clients_come_back)
+{
+	enum { ROUNDS = 40 };
+	struct hawser_server_options options = tester_options();
+	struct hawser_client_options client = relayed_options();
+	unsigned rounds = (unsigned)suite_rounds(ROUNDS);
+	struct caller callers[CLIENTS];
+	struct tester tester;
+	struct relay relay;
+
+	options.loops = LOOPS;
+	options.max_sessions = CLIENTS / 2;
+	tester_start(&tester, transport_of(_i), &options);
+	relay_start(&relay, transport_of(_i), tester.address);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		caller_init(&callers[i], relay.address, true, &client);
+		caller_echo(&callers[i]);
+	}
+	for (unsigned round = 0; round < rounds; round++) {
+		struct async calls[CLIENTS];
+
+		memset(calls, 0, sizeof calls);
+		relay_cut(&relay, (enum relay_cut)random_below(CUT_SERVER));
+		for (unsigned i = 0; i < CLIENTS; i++)
+			async_open(&calls[i], &callers[i], ECHO, &empty, NULL);
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			async_wait(&calls[i], &callers[i]);
+			if (calls[i].result.status != HAWSER_OK)
+				assert_failed(&calls[i].result, HAWSER_UNAVAILABLE,
+					      HAWSER_OUTCOME_UNKNOWN, "session expired");
+		}
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		turn_until(&callers[i], client_stats(&callers[i]).is_connected);
+		caller_echo(&callers[i]);
+	}
+	turn_until(&callers[0], server_stats(&tester).sessions_away == 0);
+	ck_assert_uint_gt(server_stats(&tester).sessions_evicted, 0);
+	ck_assert_uint_eq(server_stats(&tester).sessions, CLIENTS);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		caller_deinit(&callers[i]);
+	relay_stop(&relay);
+	tester_stop(&tester);
+}
+END_TEST
+
 /* It ends although sessions go from loop to loop. */
 START_TEST(server_drains_while_clients_come_back)
 {
@@ -244,6 +292,8 @@ int main(void)
 	tcase_add_loop_test(tcase, sessions_stay_on_their_loops, 0, STAMPS);
 	tcase_add_loop_test(tcase, deferred_replies_find_their_sessions, 0, STAMPS);
 	tcase_add_loop_test(tcase, sessions_expire_while_their_clients_come_back, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, sessions_are_given_up_while_their_clients_come_back, 0,
+			    TRANSPORTS);
 	tcase_add_loop_test(tcase, server_drains_while_clients_come_back, 0, TRANSPORTS);
 	return suite_run(suite);
 }

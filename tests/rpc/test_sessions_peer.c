@@ -132,10 +132,11 @@ START_TEST(client_tells_what_it_has)
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[0].id, 0);
 	ck_assert_uint_eq(stage.asked[0].token_length, 0);
-	for (int i = 1; i < 3; i++) {
+	for (unsigned i = 1; i < 3; i++) {
+		ck_assert_uint_eq(stage.asked[i].attempt, i);
 		ck_assert_uint_eq(stage.asked[i].id, 4711);
 		ck_assert_uint_eq(stage.asked[i].token_length, 16);
-		ck_assert_uint_eq(stage.asked[i].peer_received, (uint64_t)i);
+		ck_assert_uint_eq(stage.asked[i].peer_received, i);
 	}
 }
 END_TEST
@@ -143,8 +144,7 @@ END_TEST
 /* The end of call 1 with a payload of 1 MiB, of which only the beginning comes. */
 static void *stop_in_an_oversized_end(void *data)
 {
-	static const uint8_t head[40000] = {0,    0x10, 0,    0,    0x52, 2,   8,
-					    1,    0x7a, 0xf7, 0xff, 0x3f};
+	static const uint8_t head[40000] = {0, 0x10, 0, 0, 0x52, 2, 8, 1, 0x7a, 0xf7, 0xff, 0x3f};
 	struct stage *stage = data;
 	int fd = enter(stage, 0);
 

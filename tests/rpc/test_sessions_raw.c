@@ -167,7 +167,8 @@ START_TEST(half_an_oversized_call_is_refused_once)
 	/* A head is looked for in the first 32 KiB. */
 	enum { MOST = 100000, SENT = 40000 };
 	struct hawser_server_options options = tester_options();
-	static const uint8_t head[SENT] = {0, 4, 0, 0, 0x42, 7, 8, 3, 0x15, 1, 2, 3, 4, 0x7a, 0xf3, 0xff, 0xf};
+	static const uint8_t head[SENT] = {0, 4, 0, 0, 0x42, 7,    8,    3,  0x15,
+					   1, 2, 3, 4, 0x7a, 0xf3, 0xff, 0xf};
 	struct raw_session session;
 	struct tester tester;
 	int fd;
@@ -255,6 +256,42 @@ START_TEST(right_token_takes_the_session_over)
 	rpctest_tester_hold_reply(tester_held(&tester, 0), &empty);
 	raw_expect_end(first, 3, HAWSER_OK, HAWSER_OUTCOME_UNKNOWN);
 	close(first);
+	tester_stop(&tester);
+}
+END_TEST
+
+/* Who comes late must not take anything from who came after him. */
+START_TEST(late_attempt_is_refused_and_harmless)
+{
+	struct raw_session session, late;
+	struct tester tester;
+	int fd, other;
+
+	tester_start(&tester, transport_of(_i), NULL);
+	fd = begin(&tester, &session);
+	echo(fd, 1, &session);
+	late = session;
+	leave(&tester, fd);
+	session.attempt = 5;
+	fd = raw_connect(tester.address);
+	raw_open_session(fd, &session);
+	for (late.attempt = 1; late.attempt <= 5; late.attempt++) {
+		other = raw_connect(tester.address);
+		ck_assert(raw_send_open(other, &late));
+		raw_expect_refusal(other, HAWSER__REASON__REASON_TAKEN_OVER, "later attempt");
+		close(other);
+		echo(fd, 2 * late.attempt + 1, &session);
+		/* Nor with a number that would end the session if it were in time. */
+		late.received = late.attempt % 2 ? 0 : 1000;
+	}
+	ck_assert_uint_eq(server_stats(&tester).sessions_taken_over, 0);
+	session.attempt = 6;
+	other = raw_connect(tester.address);
+	raw_open_session(other, &session);
+	raw_expect_refusal(fd, HAWSER__REASON__REASON_TAKEN_OVER, "taken over");
+	echo(other, 21, &session);
+	close(fd);
+	close(other);
 	tester_stop(&tester);
 }
 END_TEST
@@ -490,6 +527,7 @@ int main(void)
 
 	tcase = suite_case(suite, "taking over");
 	tcase_add_loop_test(tcase, right_token_takes_the_session_over, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, late_attempt_is_refused_and_harmless, 0, TRANSPORTS);
 
 	tcase = suite_case(suite, "who may not");
 	tcase_add_loop_test(tcase, wrong_proof_is_refused_and_harmless, 0, TRANSPORTS);

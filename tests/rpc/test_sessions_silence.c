@@ -52,8 +52,7 @@ START_TEST(quiet_client_finds_a_frozen_connection)
 	caller_echo(&relayed.caller);
 	for (unsigned i = 1; i <= 3; i++) {
 		relay_freeze(&relayed.relay);
-		turn_until(&relayed.caller,
-			   client_stats(&relayed.caller).sessions_resumed == i);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == i);
 	}
 	caller_echo(&relayed.caller);
 	ck_assert_uint_eq(server_stats(&relayed.tester).sessions, 1);
@@ -123,8 +122,7 @@ START_TEST(server_that_does_not_know_yet_is_taken_over)
 	relayed_held(&relayed, 0);
 	for (unsigned i = 1; i <= 10; i++) {
 		relay_cut(&relayed.relay, CUT_CLIENT);
-		turn_until(&relayed.caller,
-			   client_stats(&relayed.caller).sessions_resumed == i);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).sessions_taken_over, i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).sessions_resumed, i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).connections, 1);
@@ -207,8 +205,7 @@ START_TEST(late_try_does_no_harm)
 		caller_echo(&relayed.caller);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).log_bytes == 0);
 	relay_thaw(&relayed.relay);
-	turn_until(&relayed.caller,
-		   server_stats(&relayed.tester).connections_accepted == 3);
+	turn_until(&relayed.caller, server_stats(&relayed.tester).connections_accepted == 3);
 	for (int i = 0; i < 50; i++)
 		caller_echo(&relayed.caller);
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
@@ -227,7 +224,7 @@ START_TEST(client_that_asks_for_less_gets_it)
 	struct {
 		unsigned asked_heartbeat_ms, asked_silence_ms, heartbeat_ms, silence_ms;
 	} cases[] = {
-		{0, 0, 15000, 45000},        {100, 0, 100, 45000}, {100, 350, 100, 350},
+		{0, 0, 15000, 45000},         {100, 0, 100, 45000},     {100, 350, 100, 350},
 		{60000, 90000, 15000, 45000}, {0, 20000, 15000, 20000},
 	};
 	struct tester tester;

@@ -199,11 +199,9 @@ static enum method choose(struct worker *worker, uint64_t i, Rpctest__Payload *r
 	return dice >> 40 & 1 ? ECHO : HOLD;
 }
 
-static void note(struct worker *worker, uint64_t i, enum method method,
-		 const struct result *result)
+static void note(struct worker *worker, uint64_t i, enum method method, const struct result *result)
 {
-	bool is_right = result->id == worker->first_id + i &&
-			(method == HOLD || result->is_echo);
+	bool is_right = result->id == worker->first_id + i && (method == HOLD || result->is_echo);
 
 	worker->statuses[i] = result->status;
 	worker->outcomes[i] = result->error.outcome;
@@ -214,8 +212,8 @@ static void note(struct worker *worker, uint64_t i, enum method method,
 						   worker->storm->loses_sessions))
 		return;
 	worker->n_wrong++;
-	snprintf(worker->wrong, sizeof worker->wrong, "%s: %s",
-		 hawser_status_name(result->status), result->error.message);
+	snprintf(worker->wrong, sizeof worker->wrong, "%s: %s", hawser_status_name(result->status),
+		 result->error.message);
 }
 
 static void *call_blocking(void *data)
@@ -373,7 +371,6 @@ static void rage(enum transport transport, unsigned loops, unsigned window_ms, b
 		   server_stats(&storm->tester).calls_in_flight == 0);
 	for (unsigned i = 0; i < WORKERS; i++)
 		check(&workers[i]);
-	fprintf(stderr, "resumed %d lost %d\n", (int)n_resumed, (int)client_stats(&storm->callers[0]).sessions_lost);
 	if (!loses) {
 		ck_assert_uint_eq(server_stats(&storm->tester).sessions, CLIENTS);
 		ck_assert_uint_eq(server_stats(&storm->tester).sessions_expired, 0);

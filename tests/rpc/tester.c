@@ -2,6 +2,7 @@
 
 #include "tester.h"
 #include <check.h>
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -77,6 +78,83 @@ static void hold(struct hawser_call *call, const Rpctest__Payload *request, void
 				 &request->base);
 }
 
+/* ---- a stream ---- */
+
+struct watch {
+	struct tester *tester;
+	uint64_t sent, count;
+	uint8_t *data;
+	size_t length;
+	char *text;
+};
+
+static void free_watch(struct watch *watch)
+{
+	struct tester *tester = watch->tester;
+
+	free(watch->data);
+	free(watch->text);
+	free(watch);
+	pthread_mutex_lock(&tester->lock);
+	tester->n_streamed++;
+	pthread_cond_broadcast(&tester->changed);
+	pthread_mutex_unlock(&tester->lock);
+}
+
+static void on_watch_cancelled(struct hawser_call *call, void *data)
+{
+	struct watch *watch = data;
+
+	on_cancel(call, watch->tester);
+	hawser_call_fail(call, HAWSER_CANCELLED, NULL);
+	free_watch(watch);
+}
+
+/* As many as the caller and the connection take now, and the rest when they take more. */
+static void send_watch(struct hawser_call *call, void *data)
+{
+	struct watch *watch = data;
+	Rpctest__Payload message = RPCTEST__PAYLOAD__INIT;
+	int r = 0;
+
+	message.data.data = watch->data;
+	message.data.len = watch->length;
+	while (watch->sent < watch->count && r == 0) {
+		message.id = watch->sent + 1;
+		r = rpctest_tester_watch_reply(call, &message);
+		watch->sent += r == 0;
+	}
+	if (r == -EAGAIN && hawser_call_on_writable(call, send_watch, watch) == 0)
+		return;
+	hawser_call_on_cancel(call, NULL, NULL);
+	if (r < 0)
+		hawser_call_fail(call, HAWSER_INTERNAL, "send: %d", r);
+	else if (*watch->text)
+		hawser_call_fail(call, HAWSER_ABORTED, "%s", watch->text);
+	else
+		hawser_call_end(call);
+	free_watch(watch);
+}
+
+static void on_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct watch *watch = calloc(1, sizeof *watch);
+	struct tester *tester = data;
+
+	watch->tester = tester;
+	watch->count = (uint64_t)request->number;
+	watch->length = request->data.len;
+	watch->data = malloc(watch->length + 1);
+	if (watch->length)
+		memcpy(watch->data, request->data.data, watch->length);
+	watch->text = strdup(request->text);
+	pthread_mutex_lock(&tester->lock);
+	tester->n_streams++;
+	pthread_mutex_unlock(&tester->lock);
+	hawser_call_on_cancel(call, on_watch_cancelled, watch);
+	send_watch(call, watch);
+}
+
 static void on_limited(struct hawser_call *call, const Rpctest__Payload *request, void *data)
 {
 	note(data, rpctest_tester_limited_reply(call, request));
@@ -131,6 +209,7 @@ const struct rpctest_tester_service tester_handlers = {
 	.hold_shortly = hold,
 	.hold_again = hold,
 	.limited = on_limited,
+	.watch = on_watch,
 	.grow = on_grow,
 	.reflect = on_reflect,
 	.time_left = on_time_left,

@@ -55,10 +55,12 @@ struct tester {
 	unsigned n_held;      /* calls of Hold, HoldShortly, HoldAgain that came */
 	unsigned n_cancelled; /* of those, the ones that were cancelled */
 	unsigned n_executed;  /* calls of the other methods */
-	uint64_t last_id;     /* of the requests of Echo; they should rise if one thread makes them */
+	unsigned n_streams;   /* calls of Watch that came … */
+	unsigned n_streamed;  /* … and ended, in whichever way */
+	uint64_t last_id; /* of the requests of Echo; they should rise if one thread makes them */
 	unsigned n_disordered; /* that did not */
-	int last_send;        /* what the last reply of Echo, Grow, Limited returned */
-	char peer[128];       /* who called Echo last */
+	int last_send;         /* what the last reply of Echo, Grow, Limited returned */
+	char peer[128];        /* who called Echo last */
 };
 
 extern const struct rpctest_tester_service tester_handlers;
