@@ -284,6 +284,7 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 		silence_ms = opened->silence_timeout_ms;
 	if (silence_ms / SILENT_HEARTBEATS < client->heartbeat_ms)
 		client->heartbeat_ms = silence_ms / SILENT_HEARTBEATS + 1;
+	connection->heartbeat_ms = client->heartbeat_ms;
 	connection->silence_timeout_ms = silence_ms;
 	hawser__socket_set_user_timeout(connection->fd, silence_ms);
 	return hawser__client_take_session(connection, opened->session);

@@ -117,9 +117,10 @@ struct hawser__connection {
 	struct hawser__deferred flush;
 	struct hawser__alarm alarm;
 	struct hawser__alarm ack_alarm;
-	uint64_t heard_ms;           /* when bytes last came */
-	uint64_t sent_ms;            /* when bytes last went */
-	uint64_t call_ms;            /* when a call last came or ended */
+	uint64_t heard_ms;     /* when bytes last came */
+	uint64_t sent_ms;      /* when bytes last went */
+	uint64_t call_ms;      /* when a call last came or ended */
+	unsigned heartbeat_ms; /* as agreed with the peer: it wants to hear from us so often */
 	unsigned silence_timeout_ms; /* as agreed with the peer */
 	struct hawser_error *why;    /* lost or broken for this reason; NULL: no memory to say */
 	struct event event;

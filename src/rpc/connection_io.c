@@ -234,6 +234,15 @@ uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *
 	return connection->in + connection->in_length;
 }
 
+/* A frame that takes long to come leaves us with nothing to say, and keeps the peer's pings
+ * waiting behind it. The peer must not take that for silence. */
+static void give_sign_of_life(struct hawser__connection *connection)
+{
+	if ((connection->in_length || connection->skip) && hawser__connection_is_open(connection) &&
+	    connection->loop->now_ms - connection->sent_ms >= connection->heartbeat_ms)
+		hawser__connection_put_ack(connection);
+}
+
 void hawser__connection_received(struct hawser__connection *connection, ssize_t n)
 {
 	char text[128];
@@ -268,6 +277,7 @@ void hawser__connection_received(struct hawser__connection *connection, ssize_t 
 		hawser__connection_break(connection, (int)n, "the connection broke: %s",
 					 hawser__errno_text((int)n, text, sizeof text));
 	}
+	give_sign_of_life(connection);
 	hawser__connection_settle(connection);
 }
 

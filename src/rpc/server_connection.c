@@ -110,6 +110,7 @@ static void agree_on_time(struct hawser__connection *connection, const Hawser__O
 		silence_ms = open->silence_timeout_ms;
 	if (silence_ms <= heartbeat_ms)
 		silence_ms = heartbeat_ms < UINT_MAX ? heartbeat_ms + 1 : UINT_MAX;
+	connection->heartbeat_ms = heartbeat_ms;
 	connection->silence_timeout_ms = silence_ms;
 	opened->heartbeat_ms = heartbeat_ms;
 	opened->silence_timeout_ms = silence_ms;

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PIECE_BYTES = 64 * 1024, POLLED_MAX = 2048 };
@@ -150,9 +151,31 @@ static void do_nothing(struct relay *relay)
 
 /* ---- relaying ---- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* What may pass now; time in which nobody had anything to say is lost. */
+static void allow(struct relay *relay)
+{
+	uint64_t passed_ms = now_ms() - relay->allowed_ms;
+
+	if (!relay->bytes_per_ms || !passed_ms)
+		return;
+	relay->allowed_ms += passed_ms;
+	for (int end = 0; end < 2; end++)
+		relay->allowance[end] = relay->bytes_per_ms * (passed_ms < 10 ? passed_ms : 10);
+}
+
 /* As many of the bytes as may still pass in that direction. */
 static size_t allowed(const struct relay *relay, int end, size_t length)
 {
+	if (relay->bytes_per_ms && relay->allowance[end] < length)
+		length = (size_t)relay->allowance[end];
 	if (!relay->has_bound || (int)relay->bound_end != end || relay->bound_left >= length)
 		return length;
 	return (size_t)relay->bound_left;
@@ -163,6 +186,8 @@ static void write_side(struct relay *relay, struct relay_pair *pair, int end)
 	size_t part = allowed(relay, end, pair->length[end]);
 	ssize_t n = 0;
 
+	if (relay->bytes_per_ms && !relay->allowance[end])
+		return;
 	if (part)
 		n = send(pair->fd[!end], pair->bytes[end], part, MSG_NOSIGNAL);
 	if (n < 0 && errno == EAGAIN)
@@ -175,6 +200,8 @@ static void write_side(struct relay *relay, struct relay_pair *pair, int end)
 	pair->length[end] -= (size_t)n;
 	memmove(pair->bytes[end], pair->bytes[end] + n, pair->length[end]);
 	relay->n_relayed[end] += (uint64_t)n;
+	if (relay->bytes_per_ms)
+		relay->allowance[end] -= (uint64_t)n;
 	if (relay->has_bound && (int)relay->bound_end == end) {
 		relay->bound_left -= (uint64_t)n;
 		if (relay->bound_left == 0) {
@@ -208,13 +235,14 @@ static void end_side(struct relay_pair *pair, int end)
 
 /* A side that neither has anything to take nor to give is not watched, or its end would be
  * reported for ever. */
-static bool watch_side(const struct relay_pair *pair, int end, struct pollfd *watched)
+static bool watch_side(const struct relay *relay, const struct relay_pair *pair, int end,
+		       struct pollfd *watched)
 {
 	short events = 0;
 
 	if (!pair->has_ended[end] && pair->length[end] < PIECE_BYTES)
 		events |= POLLIN;
-	if (pair->length[!end])
+	if (pair->length[!end] && (!relay->bytes_per_ms || relay->allowance[!end]))
 		events |= POLLOUT;
 	*watched = (struct pollfd){.fd = pair->fd[end], .events = events};
 	return events != 0;
@@ -264,7 +292,7 @@ static nfds_t watch(const struct relay *relay, struct pollfd *watched)
 	for (const struct relay_pair *pair = relay->pairs; pair; pair = pair->next)
 		for (int end = 0; end < 2 && n < POLLED_MAX; end++)
 			if (!pair->is_frozen && pair->fd[end] >= 0 &&
-			    watch_side(pair, end, &watched[n]))
+			    watch_side(relay, pair, end, &watched[n]))
 				n++;
 	return n;
 }
@@ -281,6 +309,7 @@ static void serve(struct relay *relay, const struct pollfd *watched, nfds_t n)
 {
 	uint64_t count;
 
+	allow(relay);
 	if (watched[0].revents && read(relay->wake_fd, &count, sizeof count) < 0)
 		abort();
 	for (struct relay_pair *pair = relay->pairs; pair; pair = pair->next) {
@@ -306,9 +335,10 @@ static void *run(void *data)
 	pthread_mutex_lock(&relay->lock);
 	while (!relay->is_stopping) {
 		nfds_t n = watch(relay, watched);
+		int wait_ms = relay->bytes_per_ms ? 1 : -1;
 
 		pthread_mutex_unlock(&relay->lock);
-		while (poll(watched, n, -1) < 0)
+		while (poll(watched, n, wait_ms) < 0)
 			if (errno != EINTR)
 				abort();
 		pthread_mutex_lock(&relay->lock);
@@ -436,6 +466,16 @@ void relay_thaw(struct relay *relay)
 {
 	pthread_mutex_lock(&relay->lock);
 	carry_out(relay, thaw_all);
+	pthread_mutex_unlock(&relay->lock);
+}
+
+void relay_set_rate(struct relay *relay, unsigned bytes_per_ms)
+{
+	pthread_mutex_lock(&relay->lock);
+	relay->bytes_per_ms = bytes_per_ms;
+	relay->allowance[0] = relay->allowance[1] = bytes_per_ms;
+	relay->allowed_ms = now_ms();
+	carry_out(relay, do_nothing);
 	pthread_mutex_unlock(&relay->lock);
 }
 

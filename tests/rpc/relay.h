@@ -50,6 +50,8 @@ struct relay {
 	bool has_bound;        /* a connection is cut when so many bytes have passed */
 	enum relay_end bound_end;
 	uint64_t bound_left;
+	unsigned bytes_per_ms; /* 0: as many as there are */
+	uint64_t allowance[2], allowed_ms;
 
 	/* The thread's. */
 	struct relay_pair *pairs;
@@ -78,6 +80,9 @@ void relay_wait_cut(struct relay *relay);
 void relay_freeze(struct relay *relay);
 /** What is frozen or held goes on, with all that was sent meanwhile. */
 void relay_thaw(struct relay *relay);
+
+/** From now on no more bytes pass in either direction; 0: there is no such limit. */
+void relay_set_rate(struct relay *relay, unsigned bytes_per_ms);
 
 /** How many connections were tried. */
 unsigned relay_attempts(struct relay *relay);

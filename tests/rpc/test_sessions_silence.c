@@ -76,7 +76,8 @@ START_TEST(large_request_survives_a_frozen_connection)
 	pending_wait(&call);
 	assert_ok(&call.result);
 	ck_assert(call.result.is_echo);
-	ck_assert_uint_eq(client_stats(&relayed.caller).sessions_resumed, 1);
+	ck_assert_uint_ge(client_stats(&relayed.caller).sessions_resumed, 1);
+	ck_assert_uint_eq(tester_executed(&relayed.tester), 2);
 	free(request.data.data);
 	relayed_stop(&relayed);
 }
@@ -107,6 +108,52 @@ START_TEST(large_replies_survive_a_frozen_connection)
 	}
 	ck_assert_uint_eq(tester_executed(&relayed.tester), CALLS + 1);
 	relayed_stop(&relayed);
+}
+END_TEST
+
+/* ---- slow ---- */
+
+/* A message that takes longer than silence is borne with is no silence, in either direction. */
+static void be_slow(int stamp, enum method method)
+{
+	enum { BYTES_PER_MS = 2000 };
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct relayed relayed;
+	struct result result;
+
+	if (method == GROW) {
+		request.number = MEBIBYTE;
+	} else {
+		request.data.len = MEBIBYTE;
+		request.data.data = calloc(1, request.data.len);
+	}
+	start_impatient(&relayed, stamp);
+	caller_echo(&relayed.caller);
+	relay_set_rate(&relayed.relay, BYTES_PER_MS * 100 / patient_ms(100));
+	context.timeout_ms = patient_ms(5000);
+	caller_call(&relayed.caller, method, &request, &context, &result);
+	/* Taken for silence, it would begin anew again and again until its deadline. */
+	assert_ok(&result);
+	free(request.data.data);
+	relayed_stop(&relayed);
+}
+
+START_TEST(slow_request_is_no_silence)
+{
+	be_slow(_i, TIME_LEFT);
+}
+END_TEST
+
+START_TEST(slow_reply_is_no_silence)
+{
+	be_slow(_i, GROW);
+}
+END_TEST
+
+START_TEST(slow_request_and_reply_are_no_silence)
+{
+	be_slow(_i, ECHO);
 }
 END_TEST
 
@@ -183,9 +230,10 @@ START_TEST(client_is_not_locked_out_by_its_ghost)
 }
 END_TEST
 
-/* A try to come back that was held up on the way arrives after a later one has succeeded. */
-START_TEST(late_try_does_no_harm)
+/* Tries to come back that were held up on the way arrive after a later one has succeeded. */
+START_TEST(late_tries_do_no_harm)
 {
+	enum { LATE = 3 };
 	struct hawser_client_options options = relayed_options();
 	struct pending call;
 	struct relayed relayed;
@@ -197,15 +245,15 @@ START_TEST(late_try_does_no_harm)
 	relayed_held(&relayed, 0);
 	relay_set_door(&relayed.relay, DOOR_HELD);
 	relay_cut(&relayed.relay, CUT_ORDERLY);
-	/* The first try is held, and given up by the client. */
-	turn_until(&relayed.caller, relay_attempts(&relayed.relay) == 2);
+	/* Each is held, and given up by the client. */
+	turn_until(&relayed.caller, relay_attempts(&relayed.relay) == 1 + LATE);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == 1);
 	for (int i = 0; i < 50; i++)
 		caller_echo(&relayed.caller);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).log_bytes == 0);
 	relay_thaw(&relayed.relay);
-	turn_until(&relayed.caller, server_stats(&relayed.tester).connections_accepted == 3);
+	turn_until(&relayed.caller, server_stats(&relayed.tester).connections_accepted == 2 + LATE);
 	for (int i = 0; i < 50; i++)
 		caller_echo(&relayed.caller);
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
@@ -263,13 +311,18 @@ int main(void)
 	tcase_add_loop_test(tcase, large_request_survives_a_frozen_connection, 0, STAMPS);
 	tcase_add_loop_test(tcase, large_replies_survive_a_frozen_connection, 0, STAMPS);
 
+	tcase = suite_case(suite, "slow");
+	tcase_add_loop_test(tcase, slow_request_is_no_silence, 0, STAMPS);
+	tcase_add_loop_test(tcase, slow_reply_is_no_silence, 0, STAMPS);
+	tcase_add_loop_test(tcase, slow_request_and_reply_are_no_silence, 0, STAMPS);
+
 	tcase = suite_case(suite, "closed at one end");
 	tcase_add_loop_test(tcase, server_that_does_not_know_yet_is_taken_over, 0, STAMPS);
 	tcase_add_loop_test(tcase, client_that_does_not_know_yet_finds_out, 0, STAMPS);
 
 	tcase = suite_case(suite, "ghosts");
 	tcase_add_loop_test(tcase, client_is_not_locked_out_by_its_ghost, 0, STAMPS);
-	tcase_add_loop_test(tcase, late_try_does_no_harm, 0, STAMPS);
+	tcase_add_loop_test(tcase, late_tries_do_no_harm, 0, STAMPS);
 
 	tcase = suite_case(suite, "what the ends agree on");
 	tcase_add_loop_test(tcase, client_that_asks_for_less_gets_it, 0, TRANSPORTS);
