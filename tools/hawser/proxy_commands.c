@@ -137,7 +137,7 @@ static bool delay(struct order *order)
 {
 	unsigned directions = take_directions(order);
 	struct shape *shapes = order->proxy->faults.shapes;
-	uint64_t delay_ms, jitter_ms = 0;
+	uint64_t delay_ms = 0, jitter_ms = 0;
 
 	if (!number(order, 0, "delay in ms", OPTION_COUNT, 0, DAY_MS, &delay_ms) ||
 	    (order->n > 1 &&
@@ -160,7 +160,7 @@ static bool set_shape(struct order *order, size_t offset, const char *what, enum
 {
 	unsigned directions = take_directions(order);
 	struct shape *shapes = order->proxy->faults.shapes;
-	uint64_t value;
+	uint64_t value = 0;
 
 	if (!number(order, 0, what, kind, 0, max, &value) || !no_more(order, 1))
 		return false;
@@ -217,7 +217,7 @@ static bool cut_every(struct order *order)
 static bool stall_every(struct order *order)
 {
 	struct faults *faults = &order->proxy->faults;
-	uint64_t every_ms, for_ms = faults->stall_for_ms;
+	uint64_t every_ms = 0, for_ms = faults->stall_for_ms;
 
 	if (!number(order, 0, "time in ms", OPTION_COUNT, 0, DAY_MS, &every_ms) ||
 	    (order->n > 1 && !number(order, 1, "duration in ms", OPTION_COUNT, 1, DAY_MS, &for_ms)))
