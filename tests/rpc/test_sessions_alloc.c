@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD = 2, MESSAGES = 5 };
+enum { HELD = 2, MESSAGES = 8 };
 
 struct scene {
 	char address[ADDRESS_SIZE]; /* to listen on */
@@ -23,7 +23,8 @@ struct scene {
 	struct hawser_server *server;
 	struct hawser_client *client;
 	struct hawser_call *held[HELD];
-	unsigned n_held;
+	unsigned n_held, n_sent;
+	enum relay_cut how;
 	unsigned n_open, n_ended, n_ok, n_messages;
 	bool is_wrong; /* something that must not be, whatever fails */
 };
@@ -65,15 +66,41 @@ static void on_hold(struct hawser_call *call, const Rpctest__Payload *request, v
 	hawser_call_on_cancel(call, forget_held, scene);
 }
 
-static void on_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+/* More than the window lets through at once. */
+static void send_rest(struct hawser_call *call, void *data)
+{
+	struct scene *scene = data;
+	Rpctest__Payload message = RPCTEST__PAYLOAD__INIT;
+	int r = 0;
+
+	message.text = (char *)"a message of some length";
+	while (scene->n_sent < MESSAGES && r == 0) {
+		r = rpctest_tester_watch_reply(call, &message);
+		scene->n_sent += r == 0;
+	}
+	if (r == -EAGAIN && hawser_call_on_writable(call, send_rest, scene) == 0)
+		return;
+	hawser_call_on_cancel(call, NULL, NULL);
+	if (r < 0)
+		hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
+	else
+		hawser_call_end(call);
+}
+
+static void end_watch(struct hawser_call *call, void *data)
 {
 	(void)data;
-	for (int i = 0; i < MESSAGES; i++)
-		if (rpctest_tester_watch_reply(call, request) < 0) {
-			hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
-			return;
-		}
-	hawser_call_end(call);
+	hawser_call_fail(call, HAWSER_CANCELLED, NULL);
+}
+
+static void on_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct scene *scene = data;
+
+	(void)request;
+	scene->n_sent = 0;
+	hawser_call_on_cancel(call, end_watch, scene);
+	send_rest(call, scene);
 }
 
 static const struct rpctest_tester_service handlers = {
@@ -144,6 +171,7 @@ static bool set_up(struct scene *scene)
 
 	options.base = client_options.base = scene->base;
 	client_options.connect_timeout_ms = patient_ms(100);
+	client_options.stream_window_bytes = 100;
 	scene->server = hawser_server_new(&options, &error);
 	if (!scene->server ||
 	    rpctest_tester_register(scene->server, &handlers, scene, &error) < 0 ||
@@ -176,7 +204,7 @@ static void break_once(struct scene *scene)
 	open_call(scene, HOLD_AGAIN);
 	while (scene->n_held < HELD && scene->n_ended < scene->n_open && turn(scene))
 		;
-	relay_cut(scene->relay, CUT_ORDERLY);
+	relay_cut(scene->relay, scene->how);
 	if (scene->n_held && scene->held[0])
 		reply(scene->held[0], &request);
 	open_call(scene, ECHO);
@@ -200,8 +228,11 @@ static bool play(void *data)
 	/* libevent's own allocations are not ours to fail. */
 	scene->base = event_base_new();
 	if (set_up(scene))
-		for (int round = 0; round < 2; round++)
+		for (int round = 0; round < 2; round++) {
+			/* The server hears of the first one, and is taken over in the second. */
+			scene->how = round ? CUT_CLIENT : CUT_ORDERLY;
 			break_once(scene);
+		}
 	hawser_client_free(scene->client);
 	event_base_loop(scene->base, EVLOOP_NONBLOCK);
 	hawser_server_free(scene->server);

@@ -232,6 +232,26 @@ static void *call_blocking(void *data)
 	return NULL;
 }
 
+/* Asks what a client can be asked beside calls, and does not mind the answers. */
+static void *ask_often(void *data)
+{
+	struct worker *worker = data;
+	struct hawser_client *client = worker->caller->client;
+	char name[64];
+
+	while (!atomic_load(&worker->storm->is_over)) {
+		struct hawser_error error;
+
+		client_stats(worker->caller);
+		hawser_client_server_name(client, name, sizeof name);
+		if (hawser_client_ping(client, NULL, &error) < 0 && !*error.message)
+			worker->n_wrong++;
+		if (hawser_client_connect(client, &error) < 0 && !*error.message)
+			worker->n_wrong++;
+	}
+	return NULL;
+}
+
 struct flight {
 	struct async async;
 	Rpctest__Payload request;
@@ -324,7 +344,7 @@ static void rage(enum transport transport, unsigned loops, unsigned window_ms, b
 {
 	struct hawser_client_options options = relayed_options();
 	struct storm *storm = calloc(1, sizeof *storm);
-	struct worker workers[WORKERS];
+	struct worker workers[WORKERS], askers[BLOCKING_CLIENTS];
 	struct weather weather[CLIENTS];
 	pthread_t answerer;
 	uint64_t n_resumed = 0;
@@ -349,11 +369,19 @@ static void rage(enum transport transport, unsigned loops, unsigned window_ms, b
 		start_weather(&weather[i], &storm->relays[i]);
 	for (unsigned i = 0; i < WORKERS; i++)
 		start_worker(storm, &workers[i], i);
+	for (unsigned i = 0; i < BLOCKING_CLIENTS; i++) {
+		askers[i] = (struct worker){.storm = storm, .caller = &storm->callers[i]};
+		ck_assert_int_eq(pthread_create(&askers[i].thread, NULL, ask_often, &askers[i]), 0);
+	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_join(workers[i].thread, NULL);
 	atomic_store(&storm->is_over, true);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		calm(&weather[i]);
+	for (unsigned i = 0; i < BLOCKING_CLIENTS; i++) {
+		pthread_join(askers[i].thread, NULL);
+		ck_assert_uint_eq(askers[i].n_wrong, 0);
+	}
 	/* In calm weather everything comes to rest. */
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		turn_until(&storm->callers[i],

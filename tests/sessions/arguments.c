@@ -4,10 +4,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static _Noreturn void wrong(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)));
 
@@ -45,6 +47,8 @@ const char *arguments_parse(int argc, char **argv, const struct argument *argume
 {
 	const char *address = NULL;
 
+	/* Whatever becomes of the test that started it, this program does not outlive it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 1; i < argc; i++) {
 		const struct argument *argument = NULL;
 

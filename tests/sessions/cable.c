@@ -98,11 +98,11 @@ static void make(struct end *end, const char *address)
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
 
 	if (unshare(CLONE_NEWNET) < 0)
-		err(CANNOT, "a network namespace cannot be made here");
+		err(CANNOT, "a network namespace cannot be made here; run this as root");
 	end->space = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	end->device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (end->device < 0)
-		err(CANNOT, "/dev/net/tun");
+		err(CANNOT, "/dev/net/tun cannot be opened; run this as root");
 	memcpy(request.ifr_name, device_name, sizeof device_name);
 	if (ioctl(end->device, TUNSETIFF, &request) < 0)
 		err(CANNOT, "a TUN device cannot be made here");

@@ -17,14 +17,14 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'tools'))
 # pylint: disable=wrong-import-position,unused-import
-from support import (PATIENCE, Process, Server, Skip, Stream, check, contains, environment, equal,
-                     main, temporary_directory)
+from support import (Process, Server, Skip, Stream, check, contains, environment, equal, main,
+                     temporary_directory)
 
 LEDGER_SERVER, LEDGER_CLIENT = sys.argv[1:3]
 
-OK, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE = 0, 1, 4, 14
+OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE = 0, 1, 4, 8, 14
 STATUSES = {OK: 'OK', CANCELLED: 'CANCELLED', DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
-            10: 'ABORTED', UNAVAILABLE: 'UNAVAILABLE'}
+            RESOURCE_EXHAUSTED: 'RESOURCE_EXHAUSTED', 10: 'ABORTED', UNAVAILABLE: 'UNAVAILABLE'}
 UNKNOWN, NOT_SENT, NOT_EXECUTED, EXECUTED = range(4)
 OUTCOMES = ['unknown', 'not sent', 'not executed', 'executed']
 ENTER, REPEAT, LIST = range(3)
@@ -90,10 +90,11 @@ def as_options(options):
 class LedgerServer(Server):
     """`prefix` is a command that runs it somewhere else."""
 
+    has_ended = False
+
     def __init__(self, address, record, prefix=(), **options):
         super().__init__(*prefix, LEDGER_SERVER, address, '--record', record,
                          *as_options(options))
-        self.has_ended = False
 
     def __exit__(self, *error):
         if not self.has_ended and self.popen.poll() is not None:
@@ -125,6 +126,14 @@ class LedgerClient(Process):
         """Waits until each of its clients has had an answer."""
         self.line(r'^warm$')
 
+    def calls(self, times):
+        """Waits until it has told so often that some more calls have ended."""
+        # A pipe holds lines of the past.
+        while self.streams['stdout'].lines:
+            self.line('.')
+        for _ in range(times):
+            self.line('calls have ended')
+
     def finish_calls(self):
         """No more calls; returns its figures once those in flight have ended."""
         self.signal(signal.SIGTERM)
@@ -133,16 +142,16 @@ class LedgerClient(Process):
         return last_figures('a client', done)
 
 
-class Proxy(Process):
-    """`hawser proxy` in front of a server; it takes commands."""
+class Told(Process):
+    """A program that takes commands on its standard input, and ends with it; its first line
+    has to match."""
 
-    def __init__(self, hawser, target, *options):  # pylint: disable=super-init-not-called
-        self.popen = subprocess.Popen([hawser, 'proxy', 'tcp:127.0.0.1:0', target, *options],
-                                      env=environment(), stdin=subprocess.PIPE,
+    def __init__(self, pattern, *command):  # pylint: disable=super-init-not-called
+        self.popen = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.streams = {'stdout': Stream(self.popen.stdout), 'stderr': Stream(self.popen.stderr)}
         try:
-            self.address = self.line(r'^listening on (\S+)')[1]
+            self.begun = self.line(pattern)
         except BaseException:
             self.__exit__()
             raise
@@ -154,15 +163,23 @@ class Proxy(Process):
     def tell(self, command):
         self.popen.stdin.write(command.encode() + b'\n')
         self.popen.stdin.flush()
-        check(self.line(r'^(ok|error: .*)$')[1] == 'ok', command)
+        equal(self.line(r'^(ok|error: .*)$')[1], 'ok')
+
+
+class Proxy(Told):
+    """`hawser proxy` in front of a server."""
+
+    def __init__(self, hawser, target, *options):
+        super().__init__(r'^listening on (\S+)', hawser, 'proxy', 'tcp:127.0.0.1:0', target,
+                         *options)
+        self.address = self.begun[1]
 
     def end(self):
         """Its figures."""
         self.signal(signal.SIGTERM)
         code, out, err = self.finish()
-        check(code == 0 and not err, f'the proxy ended with {code}: {err}')
-        return dict((name, int(number)) for name, number in
-                    (line.split() for line in out.splitlines() if re.match(r'[\w-]+ \d+$', line)))
+        equal((code, err), (0, ''))
+        return {name: int(number) for name, number in re.findall(r'^([\w-]+) (\d+)$', out, re.M)}
 
 
 # ---- the comparison ----

@@ -10,10 +10,12 @@ import contextlib
 import random
 import signal
 import socket
+import sys
 
-from ledgers import (LedgerClient, LedgerServer, Figures, check, compare, equal, main, seconds,
-                     seed, slowness, tell, tell_kinds, temporary_directory)
+from ledgers import (Figures, LedgerClient, LedgerServer, Proxy, Skip, check, compare, equal, main,
+                     seconds, seed, slowness, tell, tell_kinds, temporary_directory)
 
+HAWSER = sys.argv[3] if len(sys.argv) > 3 else None
 KILLS = seconds(30)  # several a second; but who wants longer tests wants more of them
 DRAINS = max(1, KILLS // 3)
 SEED = seed()
@@ -28,99 +30,111 @@ def taken_port():
         yield f'tcp:127.0.0.1:{holder.getsockname()[1]}'
 
 
-def expect_killed(server):
-    code, _, err = server.finish()
-    equal((code, err), (-signal.SIGKILL, ''))
+class Servers:
+    """One after the other at the same address, and the clients that work with them."""
 
+    def __init__(self, stack, address, directory, number):
+        self.stack = stack
+        self.address = address
+        self.record = f'{directory}/record'
+        self.directory = directory
+        self.chance = random.Random(SEED + number)
+        self.clients = []
+        self.server = None
+        self.dies = False
 
-def let_work(clients, chance):
-    """Until some more calls have ended, whose number is left to chance."""
-    # A pipe holds lines of the past; the first that is new is as good as any moment.
-    for client in clients:
-        while client.streams['stdout'].lines:
-            client.line('.')
-    for _ in range(chance.randrange(1, 6)):
-        chance.choice(clients).line('calls have ended')
+    def start(self, may_die):
+        """The next one. If it may, it perhaps kills itself at a chosen place."""
+        options = {'loops': self.chance.choice((1, 1, 3))}
+        self.dies = may_die and self.chance.random() < 0.5
+        if self.dies:
+            options['die_at'] = self.chance.randrange(1, 400 // slowness())
+            options['die_when'] = self.chance.choice(('before', 'marked', 'answered'))
+        self.server = self.stack.enter_context(LedgerServer(self.address, self.record, **options))
 
+    def start_clients(self, address, **manners):
+        common = {'pause': 10 * slowness(), 'timeout': 20000, 'streams': 10, 'hurried': 10,
+                  'tell_every': 20, 'backoff': 200, **manners}
+        for number, who in enumerate(({'looped': 20, 'in_flight': 2}, {'threads': 20})):
+            self.clients.append(self.stack.enter_context(LedgerClient(
+                address, f'{self.directory}/notes{number}', first=100 * number,
+                seed=SEED + number, **who, **common)))
 
-def kill_or_wait_for_death(server, clients, chance):
-    if not server.dies:
-        let_work(clients, chance)
-        server.signal(signal.SIGKILL)
-    expect_killed(server)
+    def let_work(self):
+        """Until some more calls have ended, whose number is left to chance."""
+        self.chance.choice(self.clients).calls(self.chance.randrange(1, 6))
 
+    def kill(self):
+        """Or waits until it has done so itself."""
+        if not self.dies:
+            self.let_work()
+            self.server.signal(signal.SIGKILL)
+        code, _, err = self.server.finish()
+        equal((code, err), (-signal.SIGKILL, ''))
 
-def drain(server, clients, chance):
-    let_work(clients, chance)
-    equal(server.end()['result'], 0)
+    def drain(self):
+        self.let_work()
+        equal(self.server.end()['result'], 0)
 
-
-def start_server(address, record, chance, may_die):
-    options = {'loops': chance.choice((1, 1, 3))}
-    dies = may_die and chance.random() < 0.5
-    if dies:
-        options['die_at'] = chance.randrange(1, 400 // slowness())
-        options['die_when'] = chance.choice(('before', 'marked', 'answered'))
-    server = LedgerServer(address, record, **options)
-    server.dies = dies
-    return server
-
-
-def replace_servers_at(address, record, notes, chance, end=kill_or_wait_for_death):
-    """Returns the figures of the clients, and of the last server."""
-    are_killed = end == kill_or_wait_for_death
-    common = {'pause': 10 * slowness(), 'timeout': 20000, 'streams': 10, 'hurried': 10,
-              'tell_every': 20, 'backoff': 200}
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(start_server(address, record, chance, are_killed))
-        clients = [stack.enter_context(LedgerClient(address, notes[0], looped=20, in_flight=2,
-                                                    seed=SEED, **common)),
-                   stack.enter_context(LedgerClient(address, notes[1], threads=20, first=100,
-                                                    seed=SEED + 1, **common))]
-        count = KILLS if are_killed else DRAINS
-        for number in range(count):
-            end(server, clients, chance)
-            server = stack.enter_context(start_server(
-                address, record, chance, are_killed and number < count - 1))
-        # The last one lives, and everyone must find it.
+    def finish(self):
+        """The last one lives, and everyone must find it. Returns how the calls have ended."""
         totals = Figures('ended')
-        for client in clients:
-            client.line('calls have ended')
+        for client in self.clients:
+            client.calls(1)
             totals += client.finish_calls()
-        return totals, server.end()
+        served = self.server.end()
+        tell(f'{totals["calls"]} calls, {totals["lost"]} sessions lost, {totals["resumed"]} times '
+             f'one went on, {totals["retried"]} calls made again')
+        kinds = compare([self.record], [client.notes for client in self.clients])
+        tell_kinds(kinds)
+        equal((served['protocol_errors'], served['in_flight'], totals['wrong']), (0, 0, 0))
+        return kinds
 
 
-def check_servers(address, directory, chance, end=kill_or_wait_for_death):
-    record = f'{directory}/record'
-    notes = [f'{directory}/notes{i}' for i in range(2)]
-    totals, last = replace_servers_at(address, record, notes, chance, end)
-    tell(f'{totals["calls"]} calls, {totals["lost"]} sessions lost, {totals["retried"]} calls made '
-         'again')
-    kinds = compare([record], notes)
-    tell_kinds(kinds)
-    equal((last['protocol_errors'], last['in_flight'], totals['wrong']), (0, 0, 0))
-    return kinds
-
-
-def check_kills(address, directory, chance):
-    kinds = check_servers(address, directory, chance)
-    check(kinds['UNAVAILABLE', 'unknown'], 'no kill has met a call')
+def check_kills(address, directory, number, *proxy_options, **manners):
+    """Through a proxy, if there are options for it."""
+    with contextlib.ExitStack() as stack:
+        servers = Servers(stack, address, directory, number)
+        if proxy_options:
+            address = stack.enter_context(Proxy(HAWSER, address, *proxy_options)).address
+        servers.start(may_die=True)
+        servers.start_clients(address, **manners)
+        for left in reversed(range(KILLS)):
+            servers.kill()
+            servers.start(may_die=left > 0)
+        kinds = servers.finish()
+        check(kinds['UNAVAILABLE', 'unknown'], 'no kill has met a call')
 
 
 def test_outcomes_agree_with_the_record_of_killed_servers_over_tcp():
     with temporary_directory() as directory, taken_port() as address:
-        check_kills(address, directory, random.Random(SEED))
+        check_kills(address, directory, 0)
 
 
 def test_outcomes_agree_with_the_record_of_killed_servers_over_unix():
     with temporary_directory() as directory:
-        check_kills(f'unix:{directory}/s', directory, random.Random(SEED + 1))
+        check_kills(f'unix:{directory}/s', directory, 1)
+
+
+def test_outcomes_agree_with_the_record_when_connections_are_cut_as_well():
+    if not HAWSER:
+        raise Skip('the hawser command is not built')
+    with temporary_directory() as directory:
+        check_kills(f'unix:{directory}/s', directory, 2, '--seed', str(SEED + 1), '--cut-how',
+                    'random', '--cut-every', '200', heartbeat=200, silence=700,
+                    connect_timeout=600)
 
 
 def test_servers_that_drain_leave_nothing_unknown():
-    with temporary_directory() as directory, taken_port() as address:
-        kinds = check_servers(address, directory, random.Random(SEED + 2), drain)
-        equal(kinds['UNAVAILABLE', 'unknown'], 0)
+    with temporary_directory() as directory, taken_port() as address, \
+         contextlib.ExitStack() as stack:
+        servers = Servers(stack, address, directory, 3)
+        servers.start(may_die=False)
+        servers.start_clients(address)
+        for _ in range(DRAINS):
+            servers.drain()
+            servers.start(may_die=False)
+        equal(servers.finish()['UNAVAILABLE', 'unknown'], 0)
 
 
 main(globals())

@@ -9,24 +9,25 @@ with the process that made them, however that ends."""
 import concurrent.futures
 import contextlib
 import os
-import random
+import shutil
 import subprocess
 import sys
 
-from ledgers import (LedgerClient, LedgerServer, PATIENCE, Process, Stream, check, compare,
-                     contains, environment, equal, main, seed, slowness, tell, tell_kinds,
-                     temporary_directory)
+from ledgers import (LedgerClient, LedgerServer, Told, check, compare, contains, equal, main, seed,
+                     slowness, tell, tell_kinds, temporary_directory)
 
 CABLE = sys.argv[3]
-SEED = seed()
-# Silence is noticed after three seconds, where a test does not say otherwise.
-MANNERS = {'heartbeat': 1000, 'silence': 3000}
-LOOPED, THREADS = 8, 8
-CLIENTS = LOOPED + THREADS // 2
+
+
+def skip(why):
+    print(f'1..0 # SKIP {why}')
+    sys.exit(0)
 
 
 def root_here():
     """Makes namespaces; whoever is not root becomes it in a user namespace of its own."""
+    if not shutil.which('nsenter'):
+        skip('there is no nsenter, of util-linux')
     if os.geteuid() != 0 and 'IN_USER_NAMESPACE' not in os.environ:
         os.environ['IN_USER_NAMESPACE'] = '1'
         try:
@@ -34,39 +35,28 @@ def root_here():
                                   *sys.argv])
         except OSError:
             pass
-    found = subprocess.run([CABLE, '1'], input='', capture_output=True, text=True,
-                           check=False)
+    found = subprocess.run([CABLE, '1'], input='', capture_output=True, text=True, check=False)
     if found.returncode == 77:
-        print(f'1..0 # SKIP {found.stderr.strip()}')
-        sys.exit(0)
+        skip(found.stderr.strip())
     equal((found.returncode, found.stderr), (0, ''))
 
 
-class Network(Process):
+root_here()
+SEED = seed()
+# Silence is noticed after three seconds, where a test does not say otherwise.
+MANNERS = {'heartbeat': 1000, 'silence': 3000}
+LOOPED, THREADS = 8, 8
+CLIENTS = LOOPED + THREADS // 2
+
+
+class Network(Told):
     """Two places and the cable between them."""
 
-    def __init__(self, number):  # pylint: disable=super-init-not-called
-        self.popen = subprocess.Popen([CABLE, str(number)], env=environment(),
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE)
-        self.streams = {'stdout': Stream(self.popen.stdout), 'stderr': Stream(self.popen.stderr)}
-        try:
-            found = self.line(r'^ready (\d+) (\d+) (\d+)$')
-        except BaseException:
-            self.__exit__()
-            raise
+    def __init__(self, number):
+        super().__init__(r'^ready (\d+) (\d+) (\d+)$', CABLE, str(number))
         # nsenter becomes the program that it starts.
-        self.near, self.far = (['nsenter', f'--net=/proc/{found[1]}/fd/{found[i]}']
+        self.near, self.far = (['nsenter', f'--net=/proc/{self.begun[1]}/fd/{self.begun[i]}']
                                for i in (2, 3))
-
-    def __exit__(self, *error):
-        self.popen.stdin.close()
-        super().__exit__(*error)
-
-    def tell(self, command):
-        self.popen.stdin.write(command.encode() + b'\n')
-        self.popen.stdin.flush()
-        self.line('^ok$')
 
     def tell_and_wait(self, command, end):
         """Of what lasts a while, and tells when it is over."""
@@ -86,10 +76,7 @@ class Scenario:
 
     def calls(self, count):
         """Waits until so many more have ended."""
-        while self.client.streams['stdout'].lines:
-            self.client.line('.')
-        for _ in range(max(2, count // 50 // slowness())):
-            self.client.line('calls have ended')
+        self.client.calls(max(2, count // 50 // slowness()))
 
     def run(self, number, directory):
         """The figures of both ends, and what became of the calls."""
@@ -302,7 +289,6 @@ def start(stack):
         FUTURES[name] = pool.submit(run)
 
 
-root_here()
 with contextlib.ExitStack() as everything:
     start(everything)
     main(globals())
