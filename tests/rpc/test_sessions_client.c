@@ -229,7 +229,7 @@ START_TEST(try_without_an_answer_is_given_up)
 	pending_call(&call, &relayed.caller, HOLD, &empty);
 	relayed_held(&relayed, 0);
 	part(&relayed, DOOR_HELD);
-	turn_until(&relayed.caller, relay_attempts(&relayed.relay) == 4);
+	turn_until(&relayed.caller, relay_attempts(&relayed.relay) >= 4);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == 1);
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);

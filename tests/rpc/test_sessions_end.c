@@ -94,12 +94,12 @@ START_TEST(window_begins_anew_with_each_cut)
 	struct relayed relayed;
 	struct pending call;
 
-	options.session_window_ms = patient_ms(300);
+	options.session_window_ms = patient_ms(500);
 	relayed_start(&relayed, _i, &options, NULL);
 	pending_call(&call, &relayed.caller, HOLD, &empty);
 	relayed_held(&relayed, 0);
 	/* Together these are longer than the window. */
-	for (unsigned i = 1; i <= 5; i++) {
+	for (unsigned i = 1; i <= 8; i++) {
 		struct pending waits;
 
 		relay_set_door(&relayed.relay, DOOR_SHUT);

@@ -34,7 +34,7 @@ START_TEST(call_survives_a_frozen_connection)
 	pending_call(&call, &relayed.caller, HOLD, &empty);
 	relayed_held(&relayed, 0);
 	relay_freeze(&relayed.relay);
-	turn_until(&relayed.caller, server_stats(&relayed.tester).sessions_resumed == 1);
+	turn_until(&relayed.caller, server_stats(&relayed.tester).sessions_resumed >= 1);
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
 	pending_wait(&call);
 	assert_ok(&call.result);
@@ -52,7 +52,7 @@ START_TEST(quiet_client_finds_a_frozen_connection)
 	caller_echo(&relayed.caller);
 	for (unsigned i = 1; i <= 3; i++) {
 		relay_freeze(&relayed.relay);
-		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == i);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed >= i);
 	}
 	caller_echo(&relayed.caller);
 	ck_assert_uint_eq(server_stats(&relayed.tester).sessions, 1);
@@ -169,7 +169,7 @@ START_TEST(server_that_does_not_know_yet_is_taken_over)
 	relayed_held(&relayed, 0);
 	for (unsigned i = 1; i <= 10; i++) {
 		relay_cut(&relayed.relay, CUT_CLIENT);
-		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == i);
+		turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed >= i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).sessions_taken_over, i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).sessions_resumed, i);
 		ck_assert_uint_eq(server_stats(&relayed.tester).connections, 1);
@@ -225,7 +225,7 @@ START_TEST(client_is_not_locked_out_by_its_ghost)
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
 	pending_wait(&call);
 	assert_ok(&call.result);
-	ck_assert_uint_eq(client_stats(&relayed.caller).sessions_resumed, 1);
+	ck_assert_uint_ge(client_stats(&relayed.caller).sessions_resumed, 1);
 	relayed_stop(&relayed);
 }
 END_TEST
@@ -246,14 +246,14 @@ START_TEST(late_tries_do_no_harm)
 	relay_set_door(&relayed.relay, DOOR_HELD);
 	relay_cut(&relayed.relay, CUT_ORDERLY);
 	/* Each is held, and given up by the client. */
-	turn_until(&relayed.caller, relay_attempts(&relayed.relay) == 1 + LATE);
+	turn_until(&relayed.caller, relay_attempts(&relayed.relay) >= 1 + LATE);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
-	turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed == 1);
+	turn_until(&relayed.caller, client_stats(&relayed.caller).sessions_resumed >= 1);
 	for (int i = 0; i < 50; i++)
 		caller_echo(&relayed.caller);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).log_bytes == 0);
 	relay_thaw(&relayed.relay);
-	turn_until(&relayed.caller, server_stats(&relayed.tester).connections_accepted == 2 + LATE);
+	turn_until(&relayed.caller, server_stats(&relayed.tester).connections_accepted >= 2 + LATE);
 	for (int i = 0; i < 50; i++)
 		caller_echo(&relayed.caller);
 	rpctest_tester_hold_reply(tester_held(&relayed.tester, 0), &empty);
