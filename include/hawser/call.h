@@ -6,7 +6,9 @@
  *
  * A handler must answer every call exactly once: with the generated reply, or
  * with hawser_call_fail(). It may do so before it returns or later, from any
- * thread. The request lives as long as its call. What a handler does to a call
+ * thread. The request lives as long as its call; one of a stream of requests only until the
+ * handler returns. A stream of requests that is cancelled before its last one came frees its call by
+ * itself: the handler does not run again. What a handler does to a call
  * that it has answered already is an error code, never a crash; only after its
  * place has served 256 more calls could the pointer stand for another one. */
 
@@ -151,6 +153,18 @@ HAWSER_EXPORT int hawser_call_add_metadata(struct hawser_call *call, const char 
 					   const void *value, size_t length);
 
 /**
+ * Keeps a pointer of the handler's with its call, such as what a stream of requests has added up to
+ * so far. `free_data` (may be NULL) is given the pointer when the call is over, however it ends, on
+ * the call's loop; or now, if another pointer takes its place. From the handler or the loop's
+ * thread, before the call is answered. Returns 0 or -EPIPE (the call is over, `data` stays yours).
+ */
+HAWSER_EXPORT int hawser_call_set_data(struct hawser_call *call, void *data,
+				       void (*free_data)(void *data));
+
+/** What hawser_call_set_data() was given; NULL: nothing, or the call is over. The same threads. */
+HAWSER_EXPORT void *hawser_call_data(const struct hawser_call *call);
+
+/**
  * Whether nobody waits for the answer any more: the client cancelled, the
  * deadline passed, or the client is gone. The handler should stop, and must
  * still answer: that frees the call. Any thread.
@@ -205,25 +219,40 @@ HAWSER_EXPORT void hawser_call_free(struct hawser_call *call);
 
 /* ---- streams ---- */
 
-/** Runs once, on the call's loop, when a handler's stream may send again. */
+/** Runs once, on the call's loop, when a stream may send again. */
 typedef void hawser_writable_fn(struct hawser_call *call, void *data);
 
 /**
- * Asks to be told when hawser_call_send() will not return -EAGAIN: the caller has taken enough of
+ * Asks to be told when hawser_call_send() will not return -EAGAIN: the peer has taken enough of
  * what was sent, and the connection has room. At once, from the loop, if that is so already. One
- * callback at a time; NULL takes it back. Not any more once the call is over. The call's loop.
- * Returns 0, -EINVAL (no stream of replies, or another thread), -EALREADY (ended already) or
- * -EPIPE (the call is over).
+ * callback at a time; NULL takes it back. Not any more once the call is over. For a handler's
+ * stream of replies and an asynchronous client's stream of requests; the call's loop.
+ * Returns 0, -EINVAL (this end does not stream, a blocking client's call, or another thread),
+ * -EALREADY (this end has ended already) or -EPIPE (the call is over).
  */
 HAWSER_EXPORT int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callback,
 					  void *data);
 
 /**
  * Says that this end sends no more messages: a handler's stream of replies ends
- * HAWSER_OK, a client's stream of requests is complete. Returns 0, -EALREADY or
- * -EPIPE (the call is over).
+ * HAWSER_OK, a client's stream of requests is complete (half-closed: replies still come). A
+ * handler's: any thread; a client's: as hawser_call_send(). Returns 0, -EINVAL (this end does not
+ * stream), -EALREADY, -EPIPE (the call is over) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_end(struct hawser_call *call);
+
+/**
+ * Takes no more messages for now: a handler's or an asynchronous client's callback does not run
+ * until hawser_call_read_start(). What has come meanwhile is kept, up to the window; then the peer
+ * has to wait. The end of an asynchronous client's call is still told at once when it failed, after
+ * the messages before it when it succeeded. The call's loop. Returns 0, -EINVAL (no stream comes to
+ * this end, a blocking client's call, or another thread) or -EPIPE (the call is over).
+ */
+HAWSER_EXPORT int hawser_call_read_stop(struct hawser_call *call);
+
+/** Takes messages again: those that were kept come first, from the loop. As
+ * hawser_call_read_stop(). */
+HAWSER_EXPORT int hawser_call_read_start(struct hawser_call *call);
 
 #ifdef __cplusplus
 }

@@ -72,8 +72,22 @@ struct hawser_client_options {
 	/** How many idempotent calls may be made again before as many times ten others must have
 	 * succeeded; 100. Keeps a server that is in trouble from more of it. */
 	unsigned retry_budget;
-	/** Bytes of messages that a stream's peer may send before they are taken; 256 KiB. */
+	/** Bytes of messages that a peer may send on one call before they are taken, to begin with;
+	 * 256 KiB. */
 	size_t stream_window_bytes;
+	/** What that may grow to, on a line that is fast and long (measured: the bandwidth-delay
+	 * product), while all such calls together keep within max_unread_bytes; 4 MiB. */
+	size_t max_stream_window_bytes;
+	/** Bytes of messages that have come on one connection and wait to be taken; above it the
+	 * call that brings more fails RESOURCE_EXHAUSTED; 64 MiB. */
+	size_t max_unread_bytes;
+	/** What to do about a peer that takes too little of what is sent on a call: by
+	 * slow_peer_timeout_ms or slow_peer_bytes. */
+	enum hawser_slow_peer slow_peer;
+	/** Nothing was taken for so long of a call's messages that wait; 0: no such limit. */
+	unsigned slow_peer_timeout_ms;
+	/** So many bytes wait on one connection, to be sent or acknowledged; 0: no such limit. */
+	size_t slow_peer_bytes;
 };
 
 /** Counters since the client was made, and what is there now. */

@@ -17,4 +17,14 @@
 #define HAWSER_DEPRECATED
 #endif
 
+/** What to do about a peer that takes too little of what is sent to it. */
+enum hawser_slow_peer {
+	/** Wait for it, as long as the deadlines of its calls allow. */
+	HAWSER_SLOW_PEER_WAIT = 0,
+	/** End the call RESOURCE_EXHAUSTED; the peer is told why. */
+	HAWSER_SLOW_PEER_FAIL_CALL = 1,
+	/** Close the connection, and its session with it; the peer is told why. */
+	HAWSER_SLOW_PEER_CLOSE = 2,
+};
+
 #endif /* HAWSER_COMMON_H */

@@ -131,24 +131,60 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
 						     const struct hawser_context *context);
 
 /**
- * Sends a message on a call: a handler's reply, or a stream's next message. A
+ * Sends a message on a call: a handler's reply, a client's next request of a stream. A
  * unary or client-streaming method's reply also ends the call. `method` must be
- * the call's. The message is packed before this returns. Any thread. Returns 0,
- * -EINVAL (wrong method or NULL), -EALREADY (replied or failed already), -EPIPE
- * (the call is over: cancelled, past its deadline, or its peer is gone),
- * -EMSGSIZE (over the limit; a handler's call then failed RESOURCE_EXHAUSTED; from
- * another thread that happens after this has returned 0),
+ * the call's. The message is packed before this returns.
+ *
+ * A handler's call: any thread. An asynchronous client's: the thread of its base. A blocking
+ * client's: any thread, one at a time, beside one that receives; it waits for room, within the
+ * call's deadline.
+ *
+ * Returns 0, -EINVAL (wrong method, no stream or NULL), -EALREADY (replied, failed or ended
+ * already), -EPIPE (the call is over: it has ended, was cancelled, is past its deadline, or its peer
+ * is gone; a client finds why in hawser_call_error()),
+ * -EMSGSIZE (over the limit, nothing was sent; a handler's call then failed RESOURCE_EXHAUSTED,
+ * from another thread after this has returned 0; a client's did, too),
  * -EAGAIN (a stream's peer has not taken enough yet, or the connection's log is full; see
- * hawser_call_on_writable()) or -ENOMEM.
+ * hawser_call_on_writable(); never from a blocking client),
+ * -EBUSY (another thread is sending on this blocking client's call) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
 				   const ProtobufCMessage *message);
 
+/** Is given back a buffer that hawser_call_send_raw() has no more use for. */
+typedef void hawser_release_fn(void *data);
+
 /**
- * Waits for the next message of a stream: 1 and *message, the caller's to free with
- * protobuf_c_message_free_unpacked(*message, NULL); 0 at the end; -1 if the call failed, see
- * hawser_call_error(), or with errno EINVAL for misuse (no stream of replies of a blocking client,
- * NULL) and EBUSY (another thread receives from it). Any thread.
+ * hawser_call_send() for a handler's reply that is packed already, `length` bytes of it. They are not
+ * copied if they are many (over 64 KiB): they stay borrowed until `release` (may be NULL) is called
+ * with `data`, once, on the call's loop: when the peer has acknowledged them, or nobody wants them
+ * any more. That may be before this returns, and also if it fails. Whether the bytes are a valid
+ * message is not checked. Returns as hawser_call_send().
+ */
+HAWSER_EXPORT int hawser_call_send_raw(struct hawser_call *call, const struct hawser_method *method,
+				       const void *packed, size_t length,
+				       hawser_release_fn *release, void *data);
+
+/** Serves requests of one method as they came. `packed` is NULL when a stream of requests is over;
+ * else it is borrowed as an unpacked request would be. */
+typedef void hawser_raw_fn(struct hawser_call *call, const void *packed, size_t length, void *data);
+
+/**
+ * Gives the requests of a registered method, "demo.Store/Put", to `handler` without unpacking them,
+ * instead of to its handler in the service's struct. It replies with the generated functions or with
+ * hawser_call_send_raw(). Whether the bytes are a valid request is the handler's to find out. The
+ * same threads as hawser_server_add(). Returns 0, -EINVAL (an argument is NULL), -ENOENT (no such
+ * method is registered) or -EBUSY (the server runs).
+ */
+HAWSER_EXPORT int hawser_server_set_raw(struct hawser_server *server, const char *method,
+					hawser_raw_fn *handler, void *data,
+					struct hawser_error *error);
+
+/**
+ * Waits for the next message of a stream, or for the reply to one of requests: 1 and *message, the
+ * caller's to free with protobuf_c_message_free_unpacked(*message, NULL); 0 at the end; -1 if the
+ * call failed, see hawser_call_error(), or with errno EINVAL for misuse (no stream of a blocking
+ * client, NULL) and EBUSY (another thread receives from it). Any thread, beside one that sends.
  */
 HAWSER_EXPORT int hawser_call_recv(struct hawser_call *call, const struct hawser_method *method,
 				   ProtobufCMessage **message);
