@@ -157,8 +157,8 @@ typedef void hawser_release_fn(void *data);
 /**
  * hawser_call_send() for a handler's reply that is packed already, `length` bytes of it. They are not
  * copied if they are many (over 64 KiB): they stay borrowed until `release` (may be NULL) is called
- * with `data`, once, on the call's loop: when the peer has acknowledged them, or nobody wants them
- * any more. That may be before this returns, and also if it fails. Whether the bytes are a valid
+ * with `data`, once, also if this fails: when the peer has acknowledged them, or nobody wants them
+ * any more. That is on the call's loop, or here before this returns. Whether the bytes are a valid
  * message is not checked. Returns as hawser_call_send().
  */
 HAWSER_EXPORT int hawser_call_send_raw(struct hawser_call *call, const struct hawser_method *method,

@@ -18,6 +18,14 @@ uint64_t hawser__now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t hawser__now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 uint64_t hawser__loop_update_now(struct hawser__loop *loop)
 {
 	return loop->now_ms = hawser__now_ms();

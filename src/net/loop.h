@@ -90,6 +90,8 @@ void hawser__loop_adopt(struct hawser__loop *loop);
 uint64_t hawser__loop_update_now(struct hawser__loop *loop);
 /** Milliseconds of CLOCK_MONOTONIC, read now. */
 uint64_t hawser__now_ms(void);
+/** Microseconds of the same. */
+uint64_t hawser__now_us(void);
 
 /** Any thread. The post must stay valid until it has run. Returns 0, or -EPIPE when the loop has
  * ended. */

@@ -151,6 +151,19 @@ int hawser__socket_accept(int fd)
 
 /* ---- moving bytes ---- */
 
+ssize_t hawser__socket_receive_into(int fd, struct iovec *rooms, int count)
+{
+	struct msghdr message = {.msg_iov = rooms, .msg_iovlen = (size_t)count};
+	ssize_t n;
+
+	if (count == 1)
+		return hawser__socket_receive(fd, rooms[0].iov_base, rooms[0].iov_len);
+	do
+		n = recvmsg(fd, &message, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 ssize_t hawser__socket_receive(int fd, void *buffer, size_t size)
 {
 	ssize_t n;

@@ -31,6 +31,8 @@ int hawser__socket_accept(int fd);
 /** Receives up to `size` bytes: how many, 0 at the end, or a negative errno (-EAGAIN: nothing now).
  */
 ssize_t hawser__socket_receive(int fd, void *buffer, size_t size);
+/** The same into one place or several, in turn. */
+ssize_t hawser__socket_receive_into(int fd, struct iovec *rooms, int count);
 
 /** Sends as much of the pieces as the socket takes now: how much, or a negative errno. Never raises
  * SIGPIPE, never blocks. */

@@ -5,6 +5,9 @@
 #include "net/loop.h"
 #include "rpc/incoming.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
+#include "util/buffer.h"
+#include "util/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +28,18 @@ static const struct hawser__outgoing *outgoing_of(const struct hawser_call *hand
 	return handle && !hawser__is_incoming(handle)
 		       ? hawser__container_of(handle, const struct hawser__outgoing, call)
 		       : NULL;
+}
+
+static struct hawser__outgoing *own_outgoing(struct hawser_call *handle)
+{
+	return (struct hawser__outgoing *)(uintptr_t)outgoing_of(handle);
+}
+
+/* Tells who uses the API wrongly what is wrong, besides the code. */
+static int misuse(int code, const struct hawser_method *method, const char *what)
+{
+	hawser__log(HAWSER_LOG_WARNING, "%s: %s", method ? method->name : "call", what);
+	return code;
 }
 
 /* ---- both ends ---- */
@@ -72,24 +87,66 @@ const struct hawser_metadata *hawser_call_find_metadata(const struct hawser_call
 
 /* ---- a handler's call ---- */
 
+static int send_reply(struct hawser_call *call, const struct hawser_method *method,
+		      const struct hawser__content *content)
+{
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
+
+	if (!incoming)
+		return misuse(-EALREADY, method, "reply: the call is over already");
+	if (incoming->call.method != method)
+		return misuse(-EINVAL, method, "reply: the call is of another method");
+	if (method->kind & HAWSER_SERVER_STREAM)
+		return hawser__incoming_send(incoming, call, content);
+	return hawser__incoming_answer(incoming, call, HAWSER_OK, HAWSER_OUTCOME_EXECUTED, NULL,
+				       content);
+}
+
+static int send_request(struct hawser_call *call, const struct hawser_method *method,
+			const struct hawser__content *content)
+{
+	struct hawser__outgoing *outgoing = own_outgoing(call);
+
+	if (call->method != method)
+		return misuse(-EINVAL, method, "send: the call is of another method");
+	if (!(method->kind & HAWSER_CLIENT_STREAM) || !outgoing->ops->send)
+		return misuse(-EINVAL, method, "send: its request is no stream");
+	return outgoing->ops->send(outgoing, content);
+}
+
 int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
 		     const ProtobufCMessage *message)
 {
-	struct hawser__incoming *incoming;
+	struct hawser__content content = {.message = message};
+	const ProtobufCMessageDescriptor *type;
 
 	if (!call || !method || !message)
-		return -EINVAL;
-	if (!hawser__is_incoming(call))
-		return -EPIPE; /* a client's stream: it failed when it was opened */
-	incoming = hawser__incoming_of(call);
-	if (!incoming)
-		return -EALREADY;
-	if (incoming->call.method != method || message->descriptor != method->reply)
-		return -EINVAL;
-	if (method->kind & HAWSER_SERVER_STREAM)
-		return hawser__incoming_send(incoming, call, message);
-	return hawser__incoming_answer(incoming, call, HAWSER_OK, HAWSER_OUTCOME_EXECUTED, NULL,
-				       message);
+		return misuse(-EINVAL, method, "send: the call or the message is NULL");
+	type = hawser__is_incoming(call) ? method->reply : method->request;
+	if (message->descriptor != type)
+		return misuse(-EINVAL, method,
+				      "send: the message is of another type; start from its "
+				      "__INIT");
+	content.length = protobuf_c_message_get_packed_size(message);
+	return hawser__is_incoming(call) ? send_reply(call, method, &content)
+					 : send_request(call, method, &content);
+}
+
+int hawser_call_send_raw(struct hawser_call *call, const struct hawser_method *method,
+			 const void *packed, size_t length, hawser_release_fn *release, void *data)
+{
+	struct hawser__content content = {.packed = packed, .length = length};
+	int r = -EINVAL;
+
+	if (call && hawser__is_incoming(call) && method && (packed || !length)) {
+		content.loan = hawser__loan_new(release, data);
+		r = content.loan ? send_reply(call, method, &content) : -ENOMEM;
+	}
+	if (content.loan)
+		hawser__loan_unref(content.loan);
+	else if (release)
+		release(data);
+	return r;
 }
 
 static int fail(struct hawser_call *call, enum hawser_status status, enum hawser_outcome outcome,
@@ -183,28 +240,102 @@ const char *hawser_call_peer(const struct hawser_call *call, char *buffer, size_
 
 int hawser_call_end(struct hawser_call *call)
 {
+	struct hawser__outgoing *outgoing = own_outgoing(call);
 	struct hawser__incoming *incoming;
 
 	if (!call)
-		return -EINVAL;
-	/* A client's stream of requests: it failed when it was opened. */
-	if (!hawser__is_incoming(call))
-		return -EPIPE;
+		return misuse(-EINVAL, NULL, "hawser_call_end: the call is NULL");
+	if (outgoing) {
+		if (!(call->method->kind & HAWSER_CLIENT_STREAM) || !outgoing->ops->end)
+			return misuse(-EINVAL, call->method,
+				      "hawser_call_end: its request is no stream");
+		return outgoing->ops->end(outgoing);
+	}
 	incoming = hawser__incoming_of(call);
 	if (!incoming)
-		return -EALREADY;
+		return misuse(-EALREADY, NULL, "hawser_call_end: the call is over already");
 	if (!(incoming->call.method->kind & HAWSER_SERVER_STREAM))
-		return -EINVAL;
+		return misuse(-EINVAL, incoming->call.method,
+			      "hawser_call_end: its reply is no stream; send the reply");
 	return hawser__incoming_answer(incoming, call, HAWSER_OK, HAWSER_OUTCOME_EXECUTED, NULL,
 				       NULL);
 }
 
-/* ---- a client's call ---- */
+/* ---- streams on a loop ---- */
 
-static struct hawser__outgoing *own_outgoing(struct hawser_call *handle)
+/* The stream of a call on this thread's loop. 0, or the code for who may not use it here. */
+static int stream_here(struct hawser_call *handle, struct hawser__stream **stream)
 {
-	return (struct hawser__outgoing *)(uintptr_t)outgoing_of(handle);
+	struct hawser_call *call = handle ? hawser__call_of(handle) : NULL;
+	struct hawser__outgoing *outgoing = own_outgoing(handle);
+
+	if (!handle)
+		return misuse(-EINVAL, NULL, "the call is NULL");
+	if (!call)
+		return -EPIPE;
+	if (outgoing && (!outgoing->ops->message || outgoing->ops->receive))
+		return misuse(-EINVAL, call->method,
+			      "a blocking client's call has no callbacks to wait for");
+	*stream = call->stream;
+	if (!*stream)
+		return call->carrier ? misuse(-EINVAL, call->method, "the call is no stream")
+				     : -EPIPE;
+	if (!hawser__loop_is_here((*stream)->loop))
+		return misuse(-EINVAL, call->method, "this is not the thread of the call's loop");
+	return 0;
 }
+
+int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callback, void *data)
+{
+	struct hawser__stream *stream;
+	int r = stream_here(call, &stream);
+
+	if (r < 0)
+		return r;
+	if (!stream->sends)
+		return misuse(-EINVAL, stream->call->method,
+			      "hawser_call_on_writable: this end does not stream");
+	if (!stream->connection)
+		return -EPIPE;
+	if (stream->has_sent_last ||
+	    (!stream->call->is_outgoing && hawser__incoming_is_answered(call)))
+		return -EALREADY;
+	hawser__list_unlink(&stream->blocked);
+	stream->on_writable = callback;
+	stream->on_writable_data = data;
+	if (callback)
+		hawser__stream_block(stream);
+	return 0;
+}
+
+static int set_stopped(struct hawser_call *call, bool is_stopped)
+{
+	struct hawser__stream *stream;
+	int r = stream_here(call, &stream);
+
+	if (r < 0)
+		return r;
+	if (!stream->receives)
+		return misuse(-EINVAL, stream->call->method,
+			      "no stream of messages comes to this end");
+	if (!stream->connection && !stream->first && !stream->is_end_due)
+		return -EPIPE;
+	stream->is_stopped = is_stopped;
+	hawser__stream_deliver_soon(stream);
+	return 0;
+}
+
+int hawser_call_read_stop(struct hawser_call *call)
+{
+	return set_stopped(call, true);
+}
+
+int hawser_call_read_start(struct hawser_call *call)
+{
+	return set_stopped(call, false);
+}
+
+/* ---- a client's call ---- */
 
 int hawser_call_cancel(struct hawser_call *call)
 {
@@ -227,6 +358,7 @@ int hawser_call_recv(struct hawser_call *call, const struct hawser_method *metho
 	struct hawser__outgoing *outgoing = own_outgoing(call);
 
 	if (!outgoing || !message || call->method != method || !outgoing->ops->receive) {
+		misuse(-1, method, "receive: no stream of a blocking client");
 		errno = EINVAL;
 		return -1;
 	}

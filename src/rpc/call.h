@@ -14,6 +14,9 @@
 #include <hawser/service.h>
 
 struct hawser__carrier;
+struct hawser__loan;
+struct hawser__outbox;
+struct hawser__stream;
 
 /** How a call ends, besides its message. Everything is borrowed. */
 struct hawser__end {
@@ -26,34 +29,44 @@ struct hawser__end {
 	size_t n_details;
 };
 
+/** A message that is to be sent. Everything is borrowed. */
+struct hawser__content {
+	const ProtobufCMessage *message; /* to be packed; or … */
+	const uint8_t *packed;
+	size_t length; /* packed */
+	/* What `packed` is borrowed from for longer than the call of the function; may be NULL. */
+	struct hawser__loan *loan;
+};
+
 /** What a protocol must be able to do for a call. The loop's thread, or the client's lock. */
 struct hawser__carrier_ops {
 	/**
-	 * Ends an incoming call. The reply is `message` to be packed, or `packed`, or
-	 * none. Returns 0, -EMSGSIZE (nothing was sent) or -ENOMEM (nothing was sent).
+	 * Ends an incoming call, with a reply if there is one, behind all that was sent on it.
+	 * Returns 0, or -ENOMEM (nothing was sent).
 	 */
 	int (*send_end)(struct hawser__carrier *carrier, struct hawser_call *call,
-			const struct hawser__end *end, const ProtobufCMessage *message,
-			const uint8_t *packed, size_t packed_length);
+			const struct hawser__end *end, const struct hawser__content *reply);
 	/**
-	 * Starts an outgoing call, whose id is set. The request is `message` to be packed, or
-	 * `packed`; `length` is its own when packed. 0, or -ENOMEM (nothing was sent).
+	 * Starts an outgoing call, whose id is set. `request` is NULL for a stream of them. 0, or
+	 * -ENOMEM (nothing was sent).
 	 */
 	int (*send_call)(struct hawser__carrier *carrier, struct hawser_call *call,
 			 uint64_t timeout_ms, const struct hawser_metadata *metadata,
-			 size_t n_metadata, const ProtobufCMessage *message, const uint8_t *packed,
-			 size_t length);
-	/**
-	 * Sends a message of a stream: `message` to be packed, or `packed`. 0, or -ENOMEM (nothing
-	 * was sent).
-	 */
-	int (*send_message)(struct hawser__carrier *carrier, struct hawser_call *call, bool last,
-			    const ProtobufCMessage *message, const uint8_t *packed, size_t length);
+			 size_t n_metadata, const struct hawser__content *request);
+	/** Sends a message of a stream. 0, or -ENOMEM (nothing was sent). */
+	int (*send_message)(struct hawser__carrier *carrier, struct hawser_call *call,
+			    const struct hawser__content *message);
+	/** Says that no message follows. 0 or -ENOMEM. */
+	int (*send_last)(struct hawser__carrier *carrier, struct hawser_call *call);
 	/** Lets the peer send so many more bytes of messages. 0 or -ENOMEM. */
 	int (*send_window)(struct hawser__carrier *carrier, struct hawser_call *call,
 			   uint64_t bytes);
-	/** Whether there is room for messages, or so much waits that streams should pause. */
-	bool (*has_room)(const struct hawser__carrier *carrier);
+	/** Whether a stream may send: the peer takes more, and not too much waits already. */
+	bool (*can_send)(const struct hawser__carrier *carrier, const struct hawser_call *call);
+	/** Whether something that was sent on the call still waits here. */
+	bool (*is_waiting)(const struct hawser__carrier *carrier, const struct hawser_call *call);
+	/** Drops what waits. With `is_over` nothing will be sent on the call any more. */
+	void (*drop)(struct hawser__carrier *carrier, struct hawser_call *call, bool is_over);
 	/** The caller does not wait any more. Queues only; takes back what was not sent yet. */
 	void (*send_cancel)(struct hawser__carrier *carrier, struct hawser_call *call);
 	/** Whether the peer may have seen an outgoing call. */
@@ -74,6 +87,8 @@ struct hawser_call {
 	uint64_t number;                        /* the carrier's: of the frame that began it */
 	uint8_t *queued;                        /* that frame, as long as it was never sent */
 	uint64_t deadline_ms;                   /* CLOCK_MONOTONIC; UINT64_MAX: none */
+	struct hawser__outbox *outbox; /* the carrier's: what waits to be sent; NULL: nothing ever */
+	struct hawser__stream *stream; /* NULL: one frame each way is all, so far */
 	const struct hawser_metadata *metadata; /* that came */
 	size_t n_metadata;
 	bool is_outgoing;

@@ -5,7 +5,9 @@
 #include "net/fork.h"
 #include "net/socket.h"
 #include "rpc/context.h"
+#include "rpc/flow_options.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -24,8 +26,7 @@ enum {
 	LOG_BYTES = 8 << 20,
 	MAX_BACKOFF_MS = 10000,
 	RETRY_BUDGET = 100,
-	STREAM_WINDOW_BYTES = 256 << 10,
-	STREAM_WINDOW_MOST = 1 << 30,
+	UNSENT_BYTES = 1 << 20,
 	RETRY_BUDGET_MOST = 1000000,
 	CREDENTIALS_MAX = 2048,
 	NAME_MAX_BYTES = 128,
@@ -71,10 +72,6 @@ static int check_options(struct hawser_client_options *checked,
 					 "client options: silence_timeout_ms %u is no longer than "
 					 "heartbeat_ms %u; make it about three times as long",
 					 checked->silence_timeout_ms, checked->heartbeat_ms);
-	if (checked->stream_window_bytes > STREAM_WINDOW_MOST)
-		return hawser__error_set(error, -EINVAL,
-					 "client options: stream_window_bytes can be at most %d",
-					 STREAM_WINDOW_MOST);
 	if (checked->retry_budget > RETRY_BUDGET_MOST)
 		return hawser__error_set(error, -EINVAL,
 					 "client options: retry_budget can be at most %d",
@@ -95,10 +92,14 @@ static int check_options(struct hawser_client_options *checked,
 	DEFAULT(max_log_bytes, LOG_BYTES);
 	DEFAULT(max_backoff_ms, MAX_BACKOFF_MS);
 	DEFAULT(retry_budget, RETRY_BUDGET);
-	DEFAULT(stream_window_bytes, STREAM_WINDOW_BYTES);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
-	return 0;
+	return hawser__flow_options_check(
+		"client", &(struct hawser__flow_options){
+				  &checked->stream_window_bytes, &checked->max_stream_window_bytes,
+				  &checked->max_unread_bytes, checked->slow_peer,
+				  checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
+		error);
 }
 
 /* ---- life ---- */
@@ -126,6 +127,7 @@ struct hawser_client *hawser_client_new(const char *address,
 	client->connecting_fd = -1;
 	hawser__list_init(&client->calls);
 	hawser__list_init(&client->waiters);
+	hawser__list_init(&client->senders);
 	hawser__list_init(&client->pings);
 	client->name = hawser__strdup(checked.name);
 	if (!client->name)
@@ -221,9 +223,15 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 		.name = client->address.text,
 		.keeps_requests = !client->options.no_session,
 		.max_payload = client->options.max_reply_bytes,
-		.max_unsent = SIZE_MAX,
+		.max_unsent = UNSENT_BYTES,
 		.max_log = client->options.max_log_bytes,
+		.max_reply = client->options.max_reply_bytes,
 		.window = client->options.stream_window_bytes,
+		.max_window = client->options.max_stream_window_bytes,
+		.max_unread = client->options.max_unread_bytes,
+		.patience = {.policy = client->options.slow_peer,
+			     .timeout_ms = client->options.slow_peer_timeout_ms,
+			     .bytes = client->options.slow_peer_bytes},
 	};
 	Hawser__Open open = HAWSER__OPEN__INIT;
 	Hawser__Session session;
@@ -287,7 +295,7 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	connection->heartbeat_ms = client->heartbeat_ms;
 	connection->silence_timeout_ms = silence_ms;
 	hawser__socket_set_user_timeout(connection->fd, silence_ms);
-	return hawser__client_take_session(connection, opened->session);
+	return hawser__client_take_session(connection, opened);
 }
 
 void hawser__client_rejected(struct hawser__connection *connection,
@@ -423,12 +431,21 @@ struct hawser_call *hawser_client_open(struct hawser_client *client,
 	return hawser__client_loop_open(client, method, request, callback, data, context);
 }
 
-void hawser__client_refuse_stream(struct hawser__outgoing *outgoing)
+int hawser__client_open_stream(struct hawser__outgoing *outgoing,
+			       struct hawser__connection *connection)
 {
-	hawser__error_call(&outgoing->error, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
-			   "%s: this version of Hawser (" HAWSER_VERSION
-			   ") does not run streams of requests yet",
-			   outgoing->call.method->name);
+	enum hawser_method_kind kind = outgoing->call.method->kind;
+
+	if (kind == HAWSER_UNARY || outgoing->call.stream)
+		return 0;
+	if (hawser__stream_new(&outgoing->call, connection, kind & HAWSER_SERVER_STREAM,
+			       kind & HAWSER_CLIENT_STREAM) == 0) {
+		outgoing->call.stream->is_pulled = outgoing->ops->receive != NULL;
+		return 0;
+	}
+	hawser__error_call(&outgoing->error, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_NOT_SENT,
+			   "%s: out of memory", outgoing->call.method->name);
+	return -ENOMEM;
 }
 
 int hawser_client_connect(struct hawser_client *client, struct hawser_error *error)

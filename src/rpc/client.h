@@ -65,6 +65,7 @@ struct hawser_client {
 	bool is_receiving;               /* the reader is in a system call, without the lock */
 	struct hawser__connection *dead; /* lost meanwhile: the reader frees it */
 	struct hawser__list waiters;     /* threads that wait and do not receive */
+	struct hawser__list senders;     /* of those, the ones that wait for room on a stream */
 	struct hawser__list pings;       /* that wait for a pong */
 	struct hawser__shutdown_wait *shutdown_wait;
 	uint64_t next_ping;
@@ -95,7 +96,7 @@ void hawser__client_calm(struct hawser__connection *connection);
 Hawser__Session *hawser__client_ask_session(struct hawser_client *client, Hawser__Session *session);
 /** What opened says of it. False: the connection was closed, for what it says. */
 bool hawser__client_take_session(struct hawser__connection *connection,
-				 const Hawser__Session *session);
+				 const Hawser__Opened *opened);
 /** The session is over, its connection tries on: calls that the server may have seen end, or are
  * made again. */
 void hawser__client_lose_session(struct hawser__connection *connection, const char *why);
@@ -130,11 +131,14 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 					       const struct hawser_method *method,
 					       const ProtobufCMessage *request,
 					       const struct hawser_context *context);
+/** Something was written, or may be: those that wait for that look again. */
+void hawser__client_stream_written(struct hawser__connection *connection);
 /** The client is freed: its streams stay, for their owners to free. */
 void hawser__client_stream_orphan_all(struct hawser_client *client);
 
-/** Streams of requests are not run yet: fills the error. */
-void hawser__client_refuse_stream(struct hawser__outgoing *outgoing);
+/** Gives a call that is about to start what its streams need. 0, or -ENOMEM with the error. */
+int hawser__client_open_stream(struct hawser__outgoing *outgoing,
+			       struct hawser__connection *connection);
 
 /* client_blocking.c */
 int hawser__client_blocking_init(struct hawser_client *client);

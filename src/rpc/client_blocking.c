@@ -5,6 +5,7 @@
 #include "rpc/client_wait.h"
 #include "rpc/context.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include <errno.h>
@@ -110,6 +111,7 @@ const struct hawser__connection_ops hawser__client_blocking_ops = {
 	.shutdown = on_shutdown,
 	.pong = on_pong,
 	.calm = hawser__client_calm,
+	.written = hawser__client_stream_written,
 	.away = on_away,
 	.lost = on_lost,
 };
@@ -146,13 +148,22 @@ static int start(struct hawser_client *client, struct hawser__outgoing *outgoing
 					   outgoing->call.method->name);
 			return -ESHUTDOWN;
 		}
-		r = hawser__outgoing_start(outgoing, connection, request, context,
-					   client->options.max_request_bytes, client->loop->now_ms);
+		r = hawser__client_open_stream(outgoing, connection);
+		if (r == 0)
+			r = hawser__outgoing_start(outgoing, connection, request, context,
+						   client->options.max_request_bytes,
+						   client->loop->now_ms);
 		if (r != -ENOBUFS) {
 			if (r == 0)
 				hawser__connection_flush(connection);
+			else
+				hawser__stream_leave(outgoing->call.stream);
 			return r;
 		}
+		/* The connection may be another one afterwards. */
+		hawser__stream_leave(outgoing->call.stream);
+		hawser__stream_free(outgoing->call.stream);
+		outgoing->call.stream = NULL;
 		/* Too much waits: wait for room, like everyone before us. */
 		outgoing->error = (struct hawser_error){.outcome = HAWSER_OUTCOME_UNKNOWN};
 		hawser__client_wait_slice(client, waiter);

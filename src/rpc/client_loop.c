@@ -6,6 +6,7 @@
 #include "net/socket.h"
 #include "rpc/client.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include <errno.h>
@@ -328,19 +329,23 @@ static void deliver(struct async_call *call)
 
 static void cancel(struct async_call *call, const char *why);
 
-static void on_message(struct hawser__outgoing *outgoing, const uint8_t *packed, size_t length)
+static void on_message(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival)
 {
 	struct async_call *call = async_of(outgoing);
 	const struct hawser_method *method = outgoing->call.method;
 	ProtobufCAllocator arena = hawser__arena_allocator(outgoing->replies);
-	ProtobufCMessage *message =
-		protobuf_c_message_unpack(method->reply, &arena, length, packed);
+	ProtobufCMessage *message = hawser__arrival_unpack(arrival, &arena);
+	size_t cost = arrival->cost;
 
 	if (!message) {
-		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
-					 "%s: these %zu bytes are no valid %s, or there is no "
-					 "memory for it",
-					 method->name, length, method->reply->name);
+		size_t size = arrival->size;
+
+		hawser__arrival_free(arrival);
+		if (outgoing->call.carrier)
+			hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
+						 "%s: these %zu bytes are no valid %s, or there is "
+						 "no memory for it",
+						 method->name, size, method->reply->name);
 		return;
 	}
 	/* Held by the callback, whatever it does to the call. */
@@ -348,11 +353,12 @@ static void on_message(struct hawser__outgoing *outgoing, const uint8_t *packed,
 	if (call->callback)
 		call_back(call, call->callback, message);
 	call->in_callback--;
+	hawser__arrival_free(arrival);
 	if (!call->has_ended && call->is_freed) {
 		call->callback = NULL;
 		cancel(call, "freed by the caller");
 	} else if (!call->has_ended) {
-		hawser__outgoing_consumed(outgoing, length);
+		hawser__stream_taken(outgoing->call.stream, cost);
 	} else if (call->is_freed && !call->in_callback) {
 		call_release(call);
 	}
@@ -360,6 +366,16 @@ static void on_message(struct hawser__outgoing *outgoing, const uint8_t *packed,
 
 static void on_done(struct hawser__outgoing *outgoing)
 {
+	struct hawser__stream *stream = outgoing->call.stream;
+
+	/* What was kept comes before the end, but a failure does not wait for it. */
+	if (stream && stream->receives && !outgoing->error.status &&
+	    (stream->first || stream->is_stopped)) {
+		stream->is_end_due = true;
+		return;
+	}
+	if (stream && stream->receives)
+		hawser__stream_forget(stream);
 	deliver(async_of(outgoing));
 }
 
@@ -416,11 +432,6 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 
 	/* The wake-up may be long ago, by the work of other callbacks. */
 	now_ms = hawser__loop_update_now(client->loop);
-	if (method->kind & HAWSER_CLIENT_STREAM) {
-		hawser__client_refuse_stream(outgoing);
-		refuse_later(call);
-		return &outgoing->call;
-	}
 	if (!client->connection)
 		hawser__client_loop_connect(client);
 	if (!client->connection) {
@@ -439,8 +450,10 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	}
 	outgoing->call.deadline_ms =
 		hawser__outgoing_deadline(method, context, client->options.timeout_ms, now_ms);
-	if (hawser__outgoing_start(outgoing, client->connection, request, context,
+	if (hawser__client_open_stream(outgoing, client->connection) < 0 ||
+	    hawser__outgoing_start(outgoing, client->connection, request, context,
 				   client->options.max_request_bytes, now_ms) < 0) {
+		hawser__stream_leave(outgoing->call.stream);
 		refuse_later(call);
 		return &outgoing->call;
 	}
@@ -452,10 +465,12 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 
 static void cancel(struct async_call *call, const char *why)
 {
+	if (call->outgoing.call.stream)
+		hawser__stream_forget(call->outgoing.call.stream);
 	if (call->outgoing.call.carrier)
 		hawser__outgoing_abandon(&call->outgoing, HAWSER_CANCELLED, "%s: %s",
 					 call->outgoing.call.method->name, why);
-	else /* refused, and its callback has not run yet: that error stands */
+	else /* refused or over, and its callback has not run yet: that end stands */
 		deliver(call);
 }
 
@@ -494,9 +509,29 @@ static void async_release(struct hawser__outgoing *outgoing)
 	cancel(call, "freed by the caller");
 }
 
+static int async_send(struct hawser__outgoing *outgoing, const struct hawser__content *content)
+{
+	struct async_call *call = async_of(outgoing);
+
+	if (is_the_parents(call))
+		return -EPERM;
+	if (!call->client)
+		return -EPIPE;
+	return hawser__outgoing_send(outgoing, content, call->client->options.max_request_bytes);
+}
+
+static int async_end(struct hawser__outgoing *outgoing)
+{
+	if (is_the_parents(async_of(outgoing)))
+		return -EPERM;
+	return hawser__outgoing_send_last(outgoing);
+}
+
 static const struct hawser__outgoing_ops async_ops = {
 	.done = on_done,
 	.message = on_message,
+	.send = async_send,
+	.end = async_end,
 	.cancel = async_cancel,
 	.release = async_release,
 };

@@ -8,6 +8,7 @@
 #include "rpc/client.h"
 #include "rpc/outgoing.h"
 #include "util/log.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,10 +66,20 @@ static bool resume(struct hawser__connection *connection, const Hawser__Session 
 	return true;
 }
 
+/* Of messages to the server. A later connection of the same session has the same. */
+static size_t window_of(const Hawser__Opened *opened)
+{
+	uint64_t bytes = opened->stream_window_bytes ? opened->stream_window_bytes
+						     : HAWSER__DEFAULT_WINDOW_BYTES;
+
+	return bytes < HAWSER__WINDOW_MOST ? (size_t)bytes : HAWSER__WINDOW_MOST;
+}
+
 bool hawser__client_take_session(struct hawser__connection *connection,
-				 const Hawser__Session *session)
+				 const Hawser__Opened *opened)
 {
 	struct hawser_client *client = client_of(connection);
+	const Hawser__Session *session = opened->session;
 	struct hawser__session *ours = &connection->session;
 	bool is_offered = session && session->id && session->token.len == sizeof ours->token;
 
@@ -85,6 +96,7 @@ bool hawser__client_take_session(struct hawser__connection *connection,
 			memcpy(ours->token, session->token.data, sizeof ours->token);
 		}
 		hawser__session_begin(ours, ours->id != 0);
+		hawser__outbox_set_windows(ours, window_of(opened));
 	}
 	hawser__outgoing_retime(connection);
 	connection->holds = ours->id != 0;
@@ -226,7 +238,7 @@ void hawser_client_get_stats(struct hawser_client *client, struct hawser_client_
 	now.calls_retried = client->n_retried;
 	if (connection) {
 		now.calls_in_flight = connection->n_outgoing;
-		now.log_bytes = connection->session.log.frames.length;
+		now.log_bytes = hawser__session_backlog(&connection->session);
 		now.is_connected = hawser__connection_is_open(connection);
 	}
 	if (!client->options.base)

@@ -2,33 +2,43 @@
  *
  * Whichever thread reads for the client puts a stream's messages into its queue; whoever
  * calls hawser_call_recv() takes them out, and only that lets the server send
- * more, so the queue never holds more than the window. */
+ * more. Who sends waits until what it sent is on its way: as with write(2), a peer that does not
+ * keep up slows its sender down. One thread may send while another receives. */
 
 #include "net/fork.h"
 #include "rpc/client_wait.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/log.h"
 #include <errno.h>
 #include <string.h>
-
-struct received {
-	struct received *next;
-	size_t length;
-	uint8_t packed[];
-};
 
 struct stream {
 	struct hawser_client *client; /* NULL: freed */
 	struct hawser__outgoing outgoing;
-	struct hawser__waiter waiter;
-	struct hawser__list link; /* the client's */
-	struct received *first, **end;
-	bool has_ended, in_receive;
+	struct hawser__waiter waiter; /* who receives */
+	struct hawser__waiter sender; /* who sends */
+	struct hawser__list sending;  /* client->senders, while it waits for room */
+	struct hawser__list link;     /* the client's */
+	bool has_ended, in_receive, in_send;
+	bool wants_room; /* to send at all; else that what was sent goes */
 };
 
 static struct stream *stream_of(struct hawser__outgoing *outgoing)
 {
 	return hawser__container_of(outgoing, struct stream, outgoing);
+}
+
+static int misuse(int code, const struct hawser__outgoing *outgoing, const char *what)
+{
+	hawser__log(HAWSER_LOG_WARNING, "%s: %s", outgoing->call.method->name, what);
+	return code;
+}
+
+static bool is_the_parents(const struct hawser_client *client)
+{
+	return client->fork_generation != hawser__fork_generation();
 }
 
 /* ---- what the reader brings; with the lock ---- */
@@ -39,48 +49,139 @@ static void on_done(struct hawser__outgoing *outgoing)
 
 	stream->has_ended = true;
 	hawser__waiter_finish(&stream->waiter);
+	hawser__waiter_finish(&stream->sender);
 }
 
-static void on_message(struct hawser__outgoing *outgoing, const uint8_t *packed, size_t length)
+static void on_arrived(struct hawser__outgoing *outgoing)
 {
-	struct stream *stream = stream_of(outgoing);
-	struct received *received = hawser__malloc(sizeof *received + length);
+	hawser__waiter_finish(&stream_of(outgoing)->waiter);
+}
 
-	if (!received) {
-		hawser__outgoing_abandon(outgoing, HAWSER_RESOURCE_EXHAUSTED,
-					 "%s: out of memory for a message of %zu bytes",
-					 outgoing->call.method->name, length);
-		return;
+/* ---- sending ---- */
+
+/* Whether it need not wait any longer. */
+static bool has_room(const struct stream *stream)
+{
+	const struct hawser_call *call = &stream->outgoing.call;
+	const struct hawser__carrier *carrier = call->carrier;
+
+	if (!carrier)
+		return true;
+	if (stream->wants_room)
+		return carrier->ops->can_send(carrier, call);
+	/* Without a connection it waits in the log, as calls do. */
+	return !carrier->ops->is_waiting(carrier, call) ||
+	       (!hawser__client_is_open(stream->client) && carrier->ops->can_send(carrier, call));
+}
+
+void hawser__client_stream_written(struct hawser__connection *connection)
+{
+	struct hawser_client *client = connection->owner;
+	struct hawser__list *link;
+
+	list_for_each (link, &client->senders) {
+		struct stream *stream = hawser__container_of(link, struct stream, sending);
+
+		if (!stream->sender.is_done && has_room(stream))
+			hawser__waiter_finish(&stream->sender);
 	}
-	received->next = NULL;
-	received->length = length;
-	if (length)
-		memcpy(received->packed, packed, length);
-	*stream->end = received;
-	stream->end = &received->next;
-	hawser__waiter_finish(&stream->waiter);
 }
 
-/* ---- what its user asks ---- */
-
-static struct received *take(struct stream *stream)
-{
-	struct received *received = stream->first;
-
-	if (!received)
-		return NULL;
-	stream->first = received->next;
-	if (!stream->first)
-		stream->end = &stream->first;
-	return received;
-}
-
-static struct received *wait_for_message(struct stream *stream)
+/* Until there is room, or the stream is over. */
+static void wait_for_room(struct stream *stream, bool wants_room)
 {
 	struct hawser_client *client = stream->client;
-	struct received *received;
+	int r = 0;
 
-	while (!(received = take(stream)) && !stream->has_ended) {
+	stream->wants_room = wants_room;
+	hawser__list_append(&client->senders, &stream->sending);
+	while (r == 0 && !stream->has_ended && !has_room(stream)) {
+		stream->sender.is_done = false;
+		r = hawser__client_wait(client, &stream->sender,
+					stream->outgoing.call.deadline_ms, NULL);
+	}
+	hawser__list_unlink(&stream->sending);
+	if (r < 0 && stream->outgoing.call.carrier)
+		hawser__client_give_up(&stream->outgoing, r);
+}
+
+/* With the lock. */
+static int send_now(struct stream *stream, const struct hawser__content *content)
+{
+	struct hawser_client *client = stream->client;
+	int r;
+
+	hawser__loop_update_now(client->loop);
+	if (stream->outgoing.call.stream && stream->outgoing.call.stream->has_sent_last)
+		return misuse(-EALREADY, &stream->outgoing,
+			      "send: hawser_call_end() has said that nothing follows");
+	for (;;) {
+		if (stream->has_ended)
+			return -EPIPE;
+		r = hawser__outgoing_send(&stream->outgoing, content,
+					  client->options.max_request_bytes);
+		if (r != -EAGAIN)
+			break;
+		wait_for_room(stream, true);
+	}
+	if (r == 0)
+		wait_for_room(stream, false);
+	return r;
+}
+
+static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__content *content)
+{
+	struct stream *stream = stream_of(outgoing);
+	struct hawser_client *client = stream->client;
+	int r;
+
+	if (!client)
+		return -EPIPE;
+	if (is_the_parents(client))
+		return -EPERM;
+	pthread_mutex_lock(&client->lock);
+	if (stream->in_send) {
+		r = misuse(-EBUSY, outgoing, "send: another thread is sending on this call");
+	} else {
+		stream->in_send = true;
+		r = send_now(stream, content);
+		stream->in_send = false;
+	}
+	pthread_mutex_unlock(&client->lock);
+	return r;
+}
+
+static int stream_end(struct hawser__outgoing *outgoing)
+{
+	struct stream *stream = stream_of(outgoing);
+	struct hawser_client *client = stream->client;
+	int r;
+
+	if (!client)
+		return -EPIPE;
+	if (is_the_parents(client))
+		return -EPERM;
+	pthread_mutex_lock(&client->lock);
+	hawser__loop_update_now(client->loop);
+	if (stream->in_send)
+		r = misuse(-EBUSY, outgoing, "end: another thread is sending on this call");
+	else
+		r = hawser__outgoing_send_last(outgoing);
+	pthread_mutex_unlock(&client->lock);
+	return r;
+}
+
+/* ---- receiving ---- */
+
+/* The next message; NULL: there is none any more. */
+static struct hawser__arrival *wait_for_message(struct stream *stream)
+{
+	struct hawser_client *client = stream->client;
+	struct hawser__stream *queue = stream->outgoing.call.stream;
+	struct hawser__arrival *arrival = NULL;
+
+	while (!(queue && queue->receives && (arrival = hawser__stream_take(queue))) &&
+	       !stream->has_ended) {
 		int r;
 
 		hawser__loop_update_now(client->loop);
@@ -90,55 +191,71 @@ static struct received *wait_for_message(struct stream *stream)
 		if (r < 0 && stream->outgoing.call.carrier)
 			hawser__client_give_up(&stream->outgoing, r);
 	}
-	return received;
+	return arrival;
 }
 
-static int receive(struct hawser__outgoing *outgoing, ProtobufCMessage **message)
+/* With the lock. As hawser_call_recv(). */
+static int receive_now(struct stream *stream, ProtobufCMessage **message)
+{
+	struct hawser__outgoing *outgoing = &stream->outgoing;
+	const struct hawser_method *method = outgoing->call.method;
+	struct hawser__arrival *arrival = wait_for_message(stream);
+	size_t cost;
+
+	if (!arrival) {
+		if (outgoing->error.status)
+			return -1;
+		/* The one reply to a stream of requests. */
+		*message = outgoing->reply;
+		outgoing->reply = NULL;
+		return *message ? 1 : 0;
+	}
+	cost = arrival->cost;
+	*message = hawser__arrival_unpack(arrival, NULL);
+	if (*message)
+		hawser__stream_taken(outgoing->call.stream, cost);
+	else if (outgoing->call.carrier)
+		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
+					 "%s: these %zu bytes are no valid %s, or there is "
+					 "no memory for it",
+					 method->name, arrival->size, method->reply->name);
+	hawser__arrival_free(arrival);
+	return *message ? 1 : -1;
+}
+
+static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **message)
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
-	const struct hawser_method *method = outgoing->call.method;
-	struct received *received;
-	ProtobufCMessage *unpacked = NULL;
+	ProtobufCMessage *received = NULL;
 	int r;
 
-	if (!client || client->fork_generation != hawser__fork_generation()) {
+	if (!client || is_the_parents(client)) {
+		misuse(-1, outgoing,
+		       client ? "receive: the client was made before fork()"
+			      : "receive: its client was freed");
 		errno = EINVAL;
 		return -1;
 	}
 	pthread_mutex_lock(&client->lock);
 	if (stream->in_receive) {
 		pthread_mutex_unlock(&client->lock);
+		misuse(-1, outgoing, "receive: another thread is receiving from this call");
 		errno = EBUSY;
 		return -1;
 	}
 	stream->in_receive = true;
-	received = wait_for_message(stream);
-	if (received) {
-		unpacked = protobuf_c_message_unpack(method->reply, NULL, received->length,
-						     received->packed);
-		if (unpacked)
-			hawser__outgoing_consumed(outgoing, received->length);
-		else if (outgoing->call.carrier)
-			hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
-						 "%s: these %zu bytes are no valid %s, or there is "
-						 "no memory for it",
-						 method->name, received->length,
-						 method->reply->name);
-	}
-	if (unpacked)
-		r = 1;
-	else
-		r = received || outgoing->error.status ? -1 : 0;
+	r = receive_now(stream, &received);
 	stream->in_receive = false;
 	pthread_mutex_unlock(&client->lock);
-	free(received);
-	if (unpacked)
-		*message = unpacked;
+	if (r == 1)
+		*message = received;
 	return r;
 }
 
-static int cancel(struct hawser__outgoing *outgoing)
+/* ---- its end ---- */
+
+static int stream_cancel(struct hawser__outgoing *outgoing)
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
@@ -146,7 +263,7 @@ static int cancel(struct hawser__outgoing *outgoing)
 
 	if (!client)
 		return -EALREADY;
-	if (client->fork_generation != hawser__fork_generation())
+	if (is_the_parents(client))
 		return -EPERM;
 	pthread_mutex_lock(&client->lock);
 	if (!stream->has_ended) {
@@ -158,32 +275,35 @@ static int cancel(struct hawser__outgoing *outgoing)
 	return r;
 }
 
-static void release(struct hawser__outgoing *outgoing)
+static void stream_release(struct hawser__outgoing *outgoing)
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
 
-	if (client && client->fork_generation != hawser__fork_generation())
+	if (client && is_the_parents(client))
 		return;
 	if (client) {
-		cancel(outgoing);
+		stream_cancel(outgoing);
 		pthread_mutex_lock(&client->lock);
 		hawser__list_unlink(&stream->link);
 		pthread_mutex_unlock(&client->lock);
 	}
-	while (stream->first)
-		free(take(stream));
+	if (outgoing->reply)
+		protobuf_c_message_free_unpacked(outgoing->reply, NULL);
 	hawser__waiter_deinit(&stream->waiter);
+	hawser__waiter_deinit(&stream->sender);
 	hawser__outgoing_deinit(outgoing);
 	free(stream);
 }
 
 static const struct hawser__outgoing_ops stream_ops = {
 	.done = on_done,
-	.message = on_message,
-	.receive = receive,
-	.cancel = cancel,
-	.release = release,
+	.arrived = on_arrived,
+	.send = stream_send,
+	.end = stream_end,
+	.receive = stream_receive,
+	.cancel = stream_cancel,
+	.release = stream_release,
 };
 
 struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
@@ -193,7 +313,6 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 {
 	struct stream *stream = hawser__calloc(1, sizeof *stream);
 	struct hawser__outgoing *outgoing;
-	int r;
 
 	if (!stream) {
 		errno = ENOMEM;
@@ -201,21 +320,16 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 	}
 	outgoing = &stream->outgoing;
 	stream->client = client;
-	stream->end = &stream->first;
 	hawser__outgoing_init(outgoing, method, &stream_ops);
 	hawser__waiter_init(&stream->waiter);
+	hawser__waiter_init(&stream->sender);
+	hawser__list_init(&stream->sending);
 	pthread_mutex_lock(&client->lock);
 	hawser__list_append(&client->calls, &stream->link);
 	hawser__loop_update_now(client->loop);
 	outgoing->call.deadline_ms = hawser__outgoing_deadline(
 		method, context, client->options.timeout_ms, client->loop->now_ms);
-	if (method->kind & HAWSER_CLIENT_STREAM) {
-		hawser__client_refuse_stream(outgoing);
-		r = -ENOSYS;
-	} else {
-		r = hawser__client_start(client, outgoing, &stream->waiter, request, context);
-	}
-	if (r < 0)
+	if (hawser__client_start(client, outgoing, &stream->waiter, request, context) < 0)
 		stream->has_ended = true;
 	pthread_mutex_unlock(&client->lock);
 	return &outgoing->call;

@@ -100,11 +100,11 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 	int fd = connection->fd, found = POLLIN;
 	bool wants_write = hawser__session_unwritten(&connection->session) > 0;
 	ssize_t n = -EAGAIN;
-	size_t size;
-	uint8_t *room = hawser__connection_room(connection, &size);
+	struct iovec rooms[HAWSER__ROOMS];
+	int n_rooms = hawser__connection_room(connection, rooms);
 
-	if (!room) {
-		hawser__connection_received(connection, -ENOMEM);
+	if (n_rooms < 0) {
+		hawser__connection_received(connection, n_rooms);
 		return;
 	}
 	client->is_receiving = connection->has_reader = true;
@@ -112,7 +112,7 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 	if (patiently || wants_write)
 		found = hawser__client_poll(client, fd, wants_write, until_ms);
 	if (found & (POLLIN | POLLHUP | POLLERR))
-		n = hawser__socket_receive(fd, room, size);
+		n = hawser__socket_receive_into(fd, rooms, n_rooms);
 	pthread_mutex_lock(&client->lock);
 	client->is_receiving = false;
 	hawser__loop_update_now(client->loop);
@@ -275,6 +275,8 @@ static void *keeper_main(void *data)
 		else
 			/* A caller waits for something long: the heartbeat goes on. */
 			hawser__client_heartbeat(client);
+		if (client->connection)
+			hawser__connection_check_slow(client->connection);
 	}
 	pthread_mutex_unlock(&client->lock);
 	return NULL;

@@ -8,6 +8,7 @@
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "rpc/trace.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -19,6 +20,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* The number of a ping that measures the line. Heartbeats and hawser_client_ping() have others. */
+#define PROBE (UINT64_C(1) << 62)
+
 enum {
 	/* How long a connection that said close waits for the peer to close, too. */
 	LINGER_MS = 1000,
@@ -26,6 +30,7 @@ enum {
 
 static void on_alarm(struct hawser__alarm *alarm);
 static void on_ack_alarm(struct hawser__alarm *alarm);
+static void on_slow_alarm(struct hawser__alarm *alarm);
 static void on_flush(struct hawser__deferred *deferred);
 
 /* ---- life ---- */
@@ -47,8 +52,12 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	connection->is_traced = hawser__trace_enabled();
 	connection->max_unsent = setup->max_unsent;
 	connection->max_log = setup->max_log;
+	connection->max_reply = setup->max_reply;
 	connection->window = setup->window;
-	connection->peer_window = HAWSER__DEFAULT_WINDOW_BYTES;
+	connection->max_unread = setup->max_unread;
+	hawser__line_init(&connection->line, setup->window, setup->max_window);
+	connection->patience = setup->patience;
+	hawser__alarm_init(&connection->patience.alarm, on_slow_alarm);
 	connection->log_total = setup->log_total;
 	connection->max_peer_message = SIZE_MAX;
 	connection->heard_ms = connection->sent_ms = connection->call_ms = setup->loop->now_ms;
@@ -65,15 +74,29 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	return connection;
 }
 
+/* The rest of the frame will not come, or is of no interest. */
+static void forget_straight(struct hawser__connection *connection)
+{
+	struct hawser__arrival *straight = connection->straight;
+
+	connection->straight = NULL;
+	if (straight && straight->is_orphan)
+		hawser__arrival_free(straight);
+}
+
 void hawser__connection_free(struct hawser__connection *connection)
 {
 	if (!connection)
 		return;
+	if (connection->is_gone)
+		*connection->is_gone = true;
 	hawser__connection_unwatch(connection);
 	hawser__list_unlink(&connection->flush.link);
 	hawser__list_unlink(&connection->link);
 	hawser__loop_clear_alarm(connection->loop, &connection->alarm);
 	hawser__loop_clear_alarm(connection->loop, &connection->ack_alarm);
+	hawser__loop_clear_alarm(connection->loop, &connection->patience.alarm);
+	forget_straight(connection);
 	if (connection->fd >= 0)
 		close(connection->fd);
 	if (connection->log_total)
@@ -105,6 +128,8 @@ static void forget_socket(struct hawser__connection *connection)
 	connection->in = NULL;
 	connection->in_length = connection->in_capacity = 0;
 	connection->skip = 0;
+	forget_straight(connection);
+	hawser__line_lost(&connection->line);
 	connection->wants_write = connection->is_mute = connection->is_paused = false;
 	connection->is_eager = connection->is_broken = false;
 }
@@ -140,6 +165,7 @@ static void finish(struct hawser__connection *connection)
 	hawser__list_unlink(&connection->flush.link);
 	hawser__loop_clear_alarm(connection->loop, &connection->alarm);
 	hawser__loop_clear_alarm(connection->loop, &connection->ack_alarm);
+	hawser__loop_clear_alarm(connection->loop, &connection->patience.alarm);
 	/* What they answer or start meanwhile must not come back here. */
 	connection->is_busy = true;
 	hawser__incoming_detach_all(connection);
@@ -308,6 +334,7 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 	connection->is_closing = true;
 	connection->is_paused = false;
 	connection->skip = 0;
+	forget_straight(connection);
 	free(connection->in);
 	connection->in = NULL;
 	connection->in_length = connection->in_capacity = 0;
@@ -351,6 +378,12 @@ static void on_ack_alarm(struct hawser__alarm *alarm)
 	hawser__connection_flush(connection);
 }
 
+static void on_slow_alarm(struct hawser__alarm *alarm)
+{
+	hawser__connection_check_slow(
+		hawser__container_of(alarm, struct hawser__connection, patience.alarm));
+}
+
 static void on_flush(struct hawser__deferred *deferred)
 {
 	hawser__connection_flush(hawser__container_of(deferred, struct hawser__connection, flush));
@@ -365,6 +398,17 @@ void hawser__connection_settle(struct hawser__connection *connection)
 		go_away(connection);
 	else
 		hawser__connection_flush(connection);
+}
+
+/* ---- what the line holds ---- */
+
+void hawser__connection_measure(struct hawser__connection *connection, size_t bytes)
+{
+	if (!hawser__line_came(&connection->line, bytes) ||
+	    !hawser__line_probe(&connection->line, hawser__now_us()))
+		return;
+	if (hawser__connection_put_number(connection, HAWSER__FRAME_PING, PROBE) < 0)
+		hawser__line_lost(&connection->line);
 }
 
 /* ---- frames in ---- */
@@ -459,7 +503,9 @@ void hawser__connection_on_frame(struct hawser__connection *connection,
 			hawser__connection_break(connection, -ENOMEM, "out of memory");
 		break;
 	case HAWSER__FRAME_PONG:
-		if (connection->ops->pong)
+		if (frame->id == PROBE)
+			hawser__line_answered(&connection->line, hawser__now_us());
+		else if (connection->ops->pong)
 			connection->ops->pong(connection, frame->id);
 		break;
 	case HAWSER__FRAME_OPEN:
@@ -478,10 +524,10 @@ void hawser__connection_on_frame(struct hawser__connection *connection,
 		on_close(connection, frame);
 		break;
 	case HAWSER__FRAME_MESSAGE:
-		hawser__outgoing_message(connection, frame);
+		hawser__stream_message(connection, frame);
 		break;
 	case HAWSER__FRAME_WINDOW:
-		hawser__incoming_window(connection, frame->id, frame->window);
+		hawser__stream_window(connection, frame->id, frame->window);
 		break;
 	case HAWSER__FRAME_IGNORED:
 	case HAWSER__FRAME_KINDS:
@@ -496,6 +542,8 @@ void hawser__connection_on_oversized(struct hawser__connection *connection,
 		hawser__trace_frame(connection, false, frame, NULL);
 	if (frame->kind == HAWSER__FRAME_CALL)
 		hawser__incoming_oversized(connection, frame);
-	else if (frame->kind == HAWSER__FRAME_END || frame->kind == HAWSER__FRAME_MESSAGE)
+	else if (frame->kind == HAWSER__FRAME_MESSAGE)
+		hawser__stream_message(connection, frame);
+	else if (frame->kind == HAWSER__FRAME_END)
 		hawser__outgoing_oversized(connection, frame);
 }

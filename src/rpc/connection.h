@@ -18,6 +18,7 @@
 #include "rpc/call_table.h"
 #include "util/map.h"
 #include "wire/store.h"
+#include "wire/window.h"
 #include <stdatomic.h>
 
 struct hawser__connection;
@@ -45,6 +46,8 @@ struct hawser__connection_ops {
 	void (*alarm)(struct hawser__connection *connection);
 	/** Server: its log has grown the total. */
 	void (*grown)(struct hawser__connection *connection);
+	/** Something was written, or may be put where nothing could. */
+	void (*written)(struct hawser__connection *connection);
 	/** The socket is gone, the session stays. The owner may lose it now. */
 	void (*away)(struct hawser__connection *connection, const struct hawser_error *why);
 	/**
@@ -58,6 +61,15 @@ struct hawser__connection_ops {
 	 * been dealt with. The owner frees it now, with hawser__connection_free().
 	 */
 	void (*lost)(struct hawser__connection *connection, const struct hawser_error *why);
+};
+
+/** What to do about a peer that takes too little; slow_peer.c. */
+struct hawser__patience {
+	enum hawser_slow_peer policy;
+	unsigned timeout_ms;
+	size_t bytes;
+	atomic_ullong *count; /* of the owner; may be NULL */
+	struct hawser__alarm alarm;
 };
 
 struct hawser__connection {
@@ -83,7 +95,6 @@ struct hawser__connection {
 	bool is_lost;        /* lost is due, or has been */
 	bool is_broken;      /* its socket is of no use any more; away is due */
 	bool is_moving;      /* open was for another connection: ops->move is due */
-	bool has_stalled;    /* streams that send from other threads have been told to wait */
 	bool has_reader;     /* a thread is in a receive, without the lock: the socket stays */
 	bool holds;          /* a broken socket is not the end */
 	bool is_counted;     /* server: among its open connections */
@@ -96,23 +107,30 @@ struct hawser__connection {
 	bool keeps_requests;  /* idempotent calls of ours may have to be made again */
 	uint8_t *in;          /* the beginning of a frame */
 	size_t in_length, in_capacity;
-	uint64_t skip;              /* bytes of an oversized frame still to drop */
-	size_t max_unsent;          /* above this nothing more is received */
-	size_t max_log;             /* above this no call is taken or made */
-	size_t max_peer_message;    /* the largest payload that the peer takes */
-	size_t window, peer_window; /* of streams, to begin with: ours, and what the peer takes */
+	uint64_t skip; /* bytes of an oversized frame still to drop */
+	struct hawser__arrival *straight; /* what the rest of this frame is received into */
+	size_t max_unsent;       /* above this nothing more is received, and streams wait */
+	size_t max_log;          /* above this no call is taken or made */
+	size_t max_reply;        /* server: the largest of its own */
+	size_t max_peer_message; /* the largest payload that the peer takes */
+	size_t window;           /* with which a call begins whose messages come here */
+	struct hawser__line line;
+	size_t unread, max_unread; /* bytes of messages that wait to be taken */
+	uint32_t n_receiving;      /* streams whose messages come here */
+	struct hawser__patience patience; /* with a peer that takes too little */
 	atomic_ullong *log_total;   /* bytes in all logs of the owner; NULL: not counted */
 	size_t log_counted;         /* what this one has in it */
 	size_t refused_bytes; /* in ends of refused calls, up to refused_number, that wait for the
 				 peer */
 	uint64_t refused_number;
-	size_t again_bytes; /* copies of idempotent requests, kept besides the log */
+	/* Copies of idempotent requests, kept besides the log; of the large ones apart. */
+	size_t again_bytes, again_large_bytes;
 	struct hawser__call_table calls;
 	struct hawser__map announced;            /* methods of ours, by address */
 	const struct hawser_method *last_method; /* announced; a shortcut past the map */
 	struct hawser__map refused; /* methods that the peer has wrong; see agreement.h */
 	struct hawser__list incoming;
-	struct hawser__list blocked; /* of those, streams that wait for room */
+	struct hawser__list blocked; /* streams that wait for room */
 	struct hawser__list outgoing;
 	struct hawser__deferred flush;
 	struct hawser__alarm alarm;
@@ -123,6 +141,7 @@ struct hawser__connection {
 	unsigned heartbeat_ms; /* as agreed with the peer: it wants to hear from us so often */
 	unsigned silence_timeout_ms; /* as agreed with the peer */
 	struct hawser_error *why;    /* lost or broken for this reason; NULL: no memory to say */
+	bool *is_gone;               /* told when it is freed */
 	struct event event;
 	struct hawser__list link; /* the owner's */
 };
@@ -140,8 +159,11 @@ struct hawser__connection_setup {
 	size_t max_payload; /* largest message taken */
 	size_t max_unsent;
 	size_t max_log;
-	size_t window;            /* of streams that come */
-	atomic_ullong *log_total; /* may be NULL */
+	size_t max_reply;               /* of a server's */
+	size_t window, max_window;      /* of messages that come */
+	size_t max_unread;
+	struct hawser__patience patience; /* its alarm is not looked at */
+	atomic_ullong *log_total;       /* may be NULL */
 };
 
 /** A connection without a socket yet; calls may be queued on it. NULL without memory. */
@@ -156,9 +178,11 @@ int hawser__connection_attach(struct hawser__connection *connection, int fd);
 /** Receives once and deals with it; then writes. The event does this; on a bare loop its user does.
  * May end in lost. */
 void hawser__connection_receive(struct hawser__connection *connection);
-/** The two halves of it, for who waits in the receive itself: where the bytes should go (NULL
- * without memory) … */
-uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *size);
+/** The two halves of it, for who waits in the receive itself: where the bytes should go, one place
+ * or two (-ENOMEM: nowhere) … */
+enum { HAWSER__ROOMS = 2 };
+int hawser__connection_room(struct hawser__connection *connection,
+			    struct iovec rooms[HAWSER__ROOMS]);
 /** … and how many came there, or the negative errno. */
 void hawser__connection_received(struct hawser__connection *connection, ssize_t n);
 
@@ -201,6 +225,11 @@ int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id
 			      enum hawser_status status, const char *format, ...)
 	HAWSER_PRINTF(4, 5);
 
+/** Ends the incoming call `id` that ran, and has no struct any more. */
+void hawser__connection_fail(struct hawser__connection *connection, uint64_t id,
+			     enum hawser_status status, enum hawser_outcome outcome,
+			     const char *text);
+
 /** Tells the peer why, and ends the connection once it knows (or does not listen). */
 void hawser__connection_close(struct hawser__connection *connection, Hawser__Reason reason,
 			      const char *format, ...) HAWSER_PRINTF(3, 4);
@@ -218,6 +247,13 @@ int hawser__connection_detach(struct hawser__connection *connection);
 /** Ends it at once, without a word. */
 void hawser__connection_lose(struct hawser__connection *connection, enum hawser_status status,
 			     int code, const char *format, ...) HAWSER_PRINTF(4, 5);
+
+/** So many bytes of messages came: how large should windows be? */
+void hawser__connection_measure(struct hawser__connection *connection, size_t bytes);
+/** Something waits for the peer: looks after it from now on. */
+void hawser__connection_watch_slow(struct hawser__connection *connection);
+/** Looks whether the peer has taken too little. A bare loop's user calls it from time to time. */
+void hawser__connection_check_slow(struct hawser__connection *connection);
 
 /** One call fewer is in flight. */
 void hawser__connection_call_ended(struct hawser__connection *connection);

@@ -3,8 +3,10 @@
 #include "net/socket.h"
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <string.h>
 
@@ -21,6 +23,11 @@ enum {
 	ACK_MS = 100,
 	/* A log's size is added to the server's total in steps of this. */
 	COUNT_BYTES = 64 * 1024,
+	/* Received beyond a frame whose payload goes straight to its place: the next one's head, and
+	 * little of its payload, which would have to be copied. */
+	BEYOND_BYTES = 4 * 1024,
+	/* Receives in a row for such frames before others have their turn. */
+	STRAIGHT_TURNS = 8,
 };
 
 /* ---- the event ---- */
@@ -150,6 +157,53 @@ static void move(struct hawser__connection *connection, uint8_t *data, size_t le
 	connection->ops->move(connection, fd, data, length, open_length);
 }
 
+/* What has come ends within a piece of a large message, whose rest may be received where it stays.
+ * False: it may not. */
+static bool go_straight(struct hawser__connection *connection, const uint8_t *data, size_t length)
+{
+	struct hawser__arrival *arrival;
+	struct hawser__frame frame;
+	size_t head, here;
+
+	if (!hawser__session_begins_message(&connection->session, data, length, &frame))
+		return false;
+	arrival = hawser__stream_place(connection, &frame);
+	if (!arrival)
+		return false;
+	head = (size_t)(frame.payload - data);
+	here = length - head;
+	memcpy(arrival->at, frame.payload, here);
+	arrival->frame = frame;
+	arrival->frame.payload = arrival->at;
+	arrival->frame.body = NULL;
+	arrival->frame_length = head + frame.payload_length;
+	arrival->at += here;
+	arrival->left = frame.payload_length - here;
+	connection->straight = arrival;
+	return true;
+}
+
+/* The rest of such a frame has come. */
+static void straight_came(struct hawser__connection *connection)
+{
+	struct hawser__arrival *arrival = connection->straight;
+	struct hawser__problem problem;
+	int r = hawser__session_took_message(&connection->session, &arrival->frame,
+					     arrival->frame_length, &problem);
+
+	connection->straight = NULL;
+	if (r < 0) {
+		hawser__connection_close(connection, problem.reason, "%s", problem.text);
+		if (arrival->is_orphan)
+			hawser__arrival_free(arrival);
+	} else if (arrival->is_orphan) {
+		/* Its call is over. */
+		hawser__arrival_free(arrival);
+	} else {
+		hawser__connection_on_frame(connection, &arrival->frame);
+	}
+}
+
 static void process(struct hawser__connection *connection, uint8_t *data, size_t length)
 {
 	struct hawser__problem problem;
@@ -204,43 +258,86 @@ static void process(struct hawser__connection *connection, uint8_t *data, size_t
 		connection->is_eager = hawser__socket_peer_is_parallel(connection->fd, unread);
 	if (length == 0 && !connection->in)
 		return;
+	if (length < need && go_straight(connection, data, length))
+		length = 0;
 	if (keep_rest(connection, data, length, need) < 0)
 		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
 					"out of memory for a frame of %zu bytes", need);
 }
 
-uint8_t *hawser__connection_room(struct hawser__connection *connection, size_t *size)
+/* A small beginning moves to the shared buffer, so that one receive can take
+ * many frames; a large frame is received where it stays. */
+static bool uses_scratch(const struct hawser__connection *connection)
+{
+	return connection->in_capacity <= HAWSER__READ_BYTES / 2;
+}
+
+int hawser__connection_room(struct hawser__connection *connection,
+			    struct iovec rooms[HAWSER__ROOMS])
 {
 	uint8_t *scratch = connection->loop->scratch;
 
-	/* A small beginning moves to the shared buffer, so that one receive can take
-	 * many frames; a large frame is received where it stays. */
-	if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
+	if (connection->straight) {
+		rooms[0] = (struct iovec){connection->straight->at, connection->straight->left};
+		rooms[1] = (struct iovec){scratch, BEYOND_BYTES};
+		return 2;
+	}
+	if (uses_scratch(connection)) {
 		if (connection->in_length)
 			memcpy(scratch, connection->in, connection->in_length);
-		*size = HAWSER__READ_BYTES - connection->in_length;
-		return scratch + connection->in_length;
+		rooms[0] = (struct iovec){scratch + connection->in_length,
+					  HAWSER__READ_BYTES - connection->in_length};
+		return 1;
 	}
 	if (connection->in_capacity == connection->in_length) {
 		uint8_t *grown =
 			hawser__realloc(connection->in, connection->in_capacity + GROW_BYTES);
 
 		if (!grown)
-			return NULL;
+			return -ENOMEM;
 		connection->in = grown;
 		connection->in_capacity += GROW_BYTES;
 	}
-	*size = connection->in_capacity - connection->in_length;
-	return connection->in + connection->in_length;
+	rooms[0] = (struct iovec){connection->in + connection->in_length,
+				  connection->in_capacity - connection->in_length};
+	return 1;
 }
 
 /* A frame that takes long to come leaves us with nothing to say, and keeps the peer's pings
  * waiting behind it. The peer must not take that for silence. */
 static void give_sign_of_life(struct hawser__connection *connection)
 {
-	if ((connection->in_length || connection->skip) && hawser__connection_is_open(connection) &&
+	if ((connection->in_length || connection->straight || connection->skip) &&
+	    hawser__connection_is_open(connection) &&
 	    connection->loop->now_ms - connection->sent_ms >= connection->heartbeat_ms)
 		hawser__connection_put_ack(connection);
+}
+
+/* So many bytes came where there was room for them. */
+static void take_in(struct hawser__connection *connection, size_t n)
+{
+	struct hawser__arrival *straight = connection->straight;
+	size_t length = connection->in_length + n;
+
+	connection->in_length = 0;
+	if (connection->is_closing) {
+		/* Whatever still comes is of no interest. */
+	} else if (straight) {
+		size_t part = n < straight->left ? n : straight->left;
+
+		straight->at += part;
+		straight->left -= part;
+		if (straight->left)
+			return;
+		straight_came(connection);
+		if (n > part && !is_over(connection))
+			process(connection, connection->loop->scratch, n - part);
+	} else if (uses_scratch(connection)) {
+		process(connection, connection->loop->scratch, length);
+	} else {
+		connection->in_length = length;
+		process(connection, connection->in, length);
+	}
 }
 
 void hawser__connection_received(struct hawser__connection *connection, ssize_t n)
@@ -258,17 +355,7 @@ void hawser__connection_received(struct hawser__connection *connection, ssize_t 
 	connection->is_busy = true;
 	connection->heard_ms = connection->loop->now_ms;
 	if (n > 0) {
-		size_t length = connection->in_length + (size_t)n;
-
-		connection->in_length = 0;
-		if (connection->is_closing) {
-			/* Whatever still comes is of no interest. */
-		} else if (connection->in_capacity <= HAWSER__READ_BYTES / 2) {
-			process(connection, connection->loop->scratch, length);
-		} else {
-			connection->in_length = length;
-			process(connection, connection->in, length);
-		}
+		take_in(connection, (size_t)n);
 	} else if (n == 0) {
 		hawser__connection_break(connection, 0, "%s",
 					 connection->is_closing ? "closed"
@@ -291,11 +378,25 @@ void hawser__connection_feed(struct hawser__connection *connection, uint8_t *dat
 
 void hawser__connection_receive(struct hawser__connection *connection)
 {
-	size_t size;
-	uint8_t *room = hawser__connection_room(connection, &size);
-	ssize_t n = room ? hawser__socket_receive(connection->fd, room, size) : -ENOMEM;
+	struct iovec rooms[HAWSER__ROOMS];
+	int turns = 0;
 
-	hawser__connection_received(connection, n);
+	/* More of a large message is there, most likely; the event would only cost time. */
+	do {
+		int count = hawser__connection_room(connection, rooms);
+		ssize_t n = count < 0 ? count
+				      : hawser__socket_receive_into(connection->fd, rooms, count);
+		bool is_gone = false;
+
+		connection->is_gone = &is_gone;
+		hawser__connection_received(connection, n);
+		if (is_gone)
+			return;
+		connection->is_gone = NULL;
+		if (n <= 0)
+			return;
+	} while (connection->straight && connection->fd >= 0 && !connection->is_paused &&
+		 ++turns < STRAIGHT_TURNS);
 }
 
 /* ---- bytes out ---- */
@@ -306,9 +407,15 @@ bool hawser__connection_send_out(struct hawser__connection *connection)
 	struct iovec pieces[PIECES_MAX];
 	char text[128];
 
-	while (hawser__session_unwritten(session) && !connection->is_mute) {
-		int count = hawser__session_peek(session, pieces, PIECES_MAX);
-		ssize_t n = hawser__socket_send(connection->fd, pieces, count);
+	while (!connection->is_mute) {
+		int count;
+		ssize_t n;
+
+		hawser__session_fill(session);
+		if (!hawser__session_unwritten(session))
+			break;
+		count = hawser__session_peek(session, pieces, PIECES_MAX);
+		n = hawser__socket_send(connection->fd, pieces, count);
 
 		if (n == -EAGAIN)
 			return true;
@@ -346,7 +453,7 @@ static void acknowledge(struct hawser__connection *connection)
 /* Adds what the log has grown by to the total, or takes away what it has shrunk by. */
 static void count_log(struct hawser__connection *connection)
 {
-	size_t length = connection->session.log.frames.length, counted = connection->log_counted;
+	size_t length = hawser__session_backlog(&connection->session), counted = connection->log_counted;
 	size_t change = length > counted ? length - counted : counted - length;
 
 	if (!connection->log_total || change == 0 ||
@@ -363,12 +470,13 @@ static void count_log(struct hawser__connection *connection)
 
 bool hawser__connection_flush(struct hawser__connection *connection)
 {
+	const struct hawser__session *session = &connection->session;
 	bool wants_write, was_paused = connection->is_paused;
 
 	if (connection->is_lost || connection->is_broken || connection->is_busy)
 		return !connection->is_lost;
 	connection->is_busy = true;
-	hawser__incoming_unblock(connection);
+	hawser__stream_unblock(connection);
 	if (connection->fd < 0) {
 		count_log(connection);
 		connection->is_busy = false;
@@ -399,6 +507,10 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 						"out of memory");
 	}
 	count_log(connection);
+	if (hawser__session_backlog(session))
+		hawser__connection_watch_slow(connection);
+	if (connection->ops->written)
+		connection->ops->written(connection);
 	connection->is_busy = false;
 	/* Who receives for all must watch for room as well, now. */
 	if (wants_write && connection->has_reader)

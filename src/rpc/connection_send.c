@@ -4,6 +4,7 @@
 #include "rpc/metadata.h"
 #include "rpc/trace.h"
 #include "util/alloc.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,12 @@ struct extra {
 	uint8_t *bytes;
 	size_t length;
 };
+
+static void extra_init(struct extra *extra)
+{
+	extra->bytes = extra->small;
+	extra->length = 0;
+}
 
 static int extra_pack(struct extra *extra, const ProtobufCMessage *message)
 {
@@ -83,44 +90,55 @@ static int pack_rare_end(struct extra *extra, const struct hawser__end *end)
 	return extra_pack(extra, &rare.base);
 }
 
-static uint8_t *put_rare_end(struct hawser__session *session, uint64_t id,
-			     const struct hawser__end *end, enum hawser_outcome outcome,
-			     size_t packed_length, uint8_t **start)
+static bool is_rare_end(const struct hawser__end *end)
 {
-	struct extra extra;
-	uint8_t *payload;
-
-	if (pack_rare_end(&extra, end) < 0)
-		return NULL;
-	payload = hawser__session_put_end(session, id, end->status, outcome, extra.bytes,
-					  extra.length, packed_length, start);
-	extra_free(&extra);
-	return payload;
+	return end->text || end->n_metadata || end->n_details;
 }
 
+static void pack(const struct hawser__content *content, uint8_t *payload)
+{
+	if (content->message)
+		protobuf_c_message_pack(content->message, payload);
+	else if (content->length)
+		memcpy(payload, content->packed, content->length);
+}
+
+static const struct hawser__content nothing = {.length = 0};
+
+/* In one frame. */
 static int put_end(struct hawser__connection *connection, uint64_t id,
 		   const struct hawser_method *method, const struct hawser__end *end,
-		   const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
+		   const struct hawser__content *reply)
 {
 	struct hawser__session *session = &connection->session;
 	/* Only a failure leaves the question open. */
 	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
+	struct extra extra;
 	uint8_t *payload, *start;
 
-	if (end->text || end->n_metadata || end->n_details)
-		payload = put_rare_end(session, id, end, outcome, packed_length, &start);
-	else
-		payload = hawser__session_put_end(session, id, end->status, outcome, NULL, 0,
-						  packed_length, &start);
+	extra_init(&extra);
+	if (is_rare_end(end) && pack_rare_end(&extra, end) < 0)
+		return -ENOMEM;
+	payload = hawser__session_put_end(session, id, end->status, outcome, extra.bytes,
+					  extra.length, reply->length, &start);
+	extra_free(&extra);
 	if (!payload)
 		return -ENOMEM;
-	if (message)
-		protobuf_c_message_pack(message, payload);
-	else if (packed_length)
-		memcpy(payload, packed, packed_length);
+	pack(reply, payload);
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, method);
 	return 0;
+}
+
+void hawser__connection_fail(struct hawser__connection *connection, uint64_t id,
+			     enum hawser_status status, enum hawser_outcome outcome,
+			     const char *text)
+{
+	struct hawser__end end = {.status = status, .outcome = outcome, .text = text};
+
+	if (put_end(connection, id, NULL, &end, &nothing) < 0)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
 }
 
 int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id,
@@ -137,7 +155,7 @@ int hawser__connection_refuse(struct hawser__connection *connection, uint64_t id
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	before = log->frames.length;
-	r = put_end(connection, id, NULL, &end, NULL, NULL, 0);
+	r = put_end(connection, id, NULL, &end, &nothing);
 	/* Even refusals add up with a peer that takes them and says nothing of it. */
 	if (log->acked >= connection->refused_number)
 		connection->refused_bytes = 0;
@@ -160,17 +178,88 @@ static struct hawser__connection *connection_of(struct hawser__carrier *carrier)
 	return hawser__container_of(carrier, struct hawser__connection, carrier);
 }
 
-static int send_end(struct hawser__carrier *carrier, struct hawser_call *call,
-		    const struct hawser__end *end, const ProtobufCMessage *message,
-		    const uint8_t *packed, size_t packed_length)
+/* ---- what waits for its turn ---- */
+
+static struct hawser__outbox *outbox_of(struct hawser__connection *connection,
+					struct hawser_call *call)
 {
-	return put_end(connection_of(carrier), call->id, call->method, end, message, packed,
-		       packed_length);
+	if (!call->outbox)
+		call->outbox = hawser__outbox_new(&connection->session, call->id);
+	return call->outbox;
+}
+
+static bool is_large(const struct hawser__content *content)
+{
+	return content->length > HAWSER__PIECE_BYTES;
+}
+
+/* Whether it must wait: behind what waits already, or because one frame would not do. */
+static bool must_wait(const struct hawser_call *call, const struct hawser__content *content)
+{
+	return is_large(content) || (call->outbox && call->outbox->first);
+}
+
+static int wait_in_turn(struct hawser__connection *connection, struct hawser_call *call,
+			const struct hawser__content *content, bool is_announced)
+{
+	struct hawser__session *session = &connection->session;
+	struct hawser__outbox *outbox = outbox_of(connection, call);
+	int r;
+
+	if (!outbox)
+		return -ENOMEM;
+	if (content->message)
+		r = hawser__outbox_put_message(session, outbox, content->message, content->length,
+					       is_announced);
+	else if (content->loan && is_large(content))
+		r = hawser__outbox_put_loan(session, outbox, content->loan, content->packed,
+					    content->length);
+	else
+		r = hawser__outbox_put_packed(session, outbox, content->packed, content->length,
+					      is_announced);
+	if (r == 0)
+		hawser__connection_watch_slow(connection);
+	return r;
+}
+
+static int end_in_turn(struct hawser__connection *connection, struct hawser_call *call,
+		       const struct hawser__end *end, const struct hawser__content *reply)
+{
+	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
+	struct extra extra;
+	int r = reply->length ? wait_in_turn(connection, call, reply, false) : 0;
+
+	extra_init(&extra);
+	if (r == 0 && is_rare_end(end))
+		r = pack_rare_end(&extra, end);
+	if (r == 0)
+		r = hawser__outbox_put_end(&connection->session, call->outbox, end->status,
+					   outcome, extra.bytes, extra.length);
+	extra_free(&extra);
+	/* A reply without an end must not begin. */
+	if (r < 0 && reply->length && call->outbox)
+		hawser__outbox_drop(&connection->session, call->outbox);
+	return r;
+}
+
+static int send_end(struct hawser__carrier *carrier, struct hawser_call *call,
+		    const struct hawser__end *end, const struct hawser__content *reply)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+	int r = must_wait(call, reply) ? end_in_turn(connection, call, end, reply)
+				       : put_end(connection, call->id, call->method, end, reply);
+
+	if (r == 0) {
+		/* It goes when it is empty. */
+		hawser__outbox_leave(&connection->session, call->outbox);
+		call->outbox = NULL;
+	}
+	return r;
 }
 
 /* What the peer must be told with the first call of a method: how we understand it. */
 static int pack_rare_call(struct extra *extra, const struct hawser_method *method, bool announce,
-			  const struct hawser_metadata *metadata, size_t n_metadata)
+			  const struct hawser_metadata *metadata, size_t n_metadata, size_t size)
 {
 	Hawser__Call rare = HAWSER__CALL__INIT;
 	Hawser__Method announced = HAWSER__METHOD__INIT;
@@ -186,19 +275,20 @@ static int pack_rare_call(struct extra *extra, const struct hawser_method *metho
 	hawser__metadata_give(metadata, n_metadata, &wire);
 	rare.metadata = wire.pointers;
 	rare.n_metadata = n_metadata;
+	rare.size = size;
 	return extra_pack(extra, &rare.base);
 }
 
 static uint8_t *put_rare_call(struct hawser__connection *connection, const struct hawser_call *call,
 			      bool announce, uint64_t timeout_ms,
 			      const struct hawser_metadata *metadata, size_t n_metadata,
-			      size_t length, uint8_t **start)
+			      size_t size, size_t length, uint8_t **start)
 {
 	const struct hawser_method *method = call->method;
 	struct extra extra;
 	uint8_t *payload;
 
-	if (pack_rare_call(&extra, method, announce, metadata, n_metadata) < 0)
+	if (pack_rare_call(&extra, method, announce, metadata, n_metadata, size) < 0)
 		return NULL;
 	payload = hawser__session_put_call(&connection->session, call->id, method->id, timeout_ms,
 					   extra.bytes, extra.length, length, start);
@@ -225,45 +315,75 @@ static bool is_announced(struct hawser__connection *connection, const struct haw
 
 static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, uint64_t timeout_ms,
 		     const struct hawser_metadata *metadata, size_t n_metadata,
-		     const ProtobufCMessage *message, const uint8_t *packed, size_t length)
+		     const struct hawser__content *request)
 {
 	struct hawser__connection *connection = connection_of(carrier);
 	const struct hawser_method *method = call->method;
-	bool announce = !is_announced(connection, method);
+	bool announce = !is_announced(connection, method), goes_on = request && is_large(request);
+	size_t length = request && !goes_on ? request->length : 0;
 	uint8_t *payload, *start;
 
-	if (announce || n_metadata)
+	/* First what waits, for that is easily taken back. */
+	if (goes_on && wait_in_turn(connection, call, request, true) < 0)
+		goto no_memory;
+	if (!request && !outbox_of(connection, call))
+		goto no_memory;
+	if (announce || n_metadata || goes_on)
 		payload = put_rare_call(connection, call, announce, timeout_ms, metadata,
-					n_metadata, length, &start);
+					n_metadata, goes_on ? request->length : 0, length, &start);
 	else
 		payload = hawser__session_put_call(&connection->session, call->id, method->id,
 						   timeout_ms, NULL, 0, length, &start);
 	if (!payload)
-		return -ENOMEM;
-	if (message)
-		protobuf_c_message_pack(message, payload);
-	else if (length)
-		memcpy(payload, packed, length);
+		goto no_memory;
+	if (length)
+		pack(request, payload);
 	call->number = connection->session.log.last;
 	call->queued = start;
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, method);
 	return 0;
+
+no_memory:
+	hawser__outbox_free(&connection->session, call->outbox);
+	call->outbox = NULL;
+	return -ENOMEM;
 }
 
-static int send_message(struct hawser__carrier *carrier, struct hawser_call *call, bool last,
-			const ProtobufCMessage *message, const uint8_t *packed, size_t length)
+static int send_message(struct hawser__carrier *carrier, struct hawser_call *call,
+			const struct hawser__content *message)
 {
 	struct hawser__connection *connection = connection_of(carrier);
-	uint8_t *start, *payload = hawser__session_put_message(&connection->session, call->id, last,
-							       length, &start);
+	struct hawser__outbox *outbox = outbox_of(connection, call);
+	uint8_t *start, *payload;
 
+	if (!outbox)
+		return -ENOMEM;
+	/* One from another thread may come when the window has just been used up. */
+	if (must_wait(call, message) || outbox->window <= 0)
+		return wait_in_turn(connection, call, message, false);
+	payload = hawser__session_put_message(&connection->session, call->id, false,
+					      message->length, &start);
 	if (!payload)
 		return -ENOMEM;
-	if (message)
-		protobuf_c_message_pack(message, payload);
-	else if (length)
-		memcpy(payload, packed, length);
+	pack(message, payload);
+	outbox->window -= (long long)message->length + HAWSER__MESSAGE_COST;
+	if (outbox->window <= 0)
+		hawser__connection_watch_slow(connection);
+	if (connection->is_traced)
+		hawser__trace_sent(connection, start, call->method);
+	return 0;
+}
+
+static int send_last(struct hawser__carrier *carrier, struct hawser_call *call)
+{
+	struct hawser__connection *connection = connection_of(carrier);
+	uint8_t *start;
+
+	if (call->outbox && call->outbox->first)
+		return hawser__outbox_put_last(&connection->session, call->outbox);
+	if (!hawser__session_put_message(&connection->session, call->id, true, 0, &start))
+		return -ENOMEM;
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, call->method);
 	return 0;
@@ -281,20 +401,41 @@ static int send_window(struct hawser__carrier *carrier, struct hawser_call *call
 	return 0;
 }
 
-static bool has_room(const struct hawser__carrier *carrier)
+static const struct hawser__connection *of_connection(const struct hawser__carrier *carrier)
 {
-	const struct hawser__connection *connection =
-		hawser__container_of(carrier, const struct hawser__connection, carrier);
+	return hawser__container_of(carrier, const struct hawser__connection, carrier);
+}
 
-	return connection->session.log.frames.length <= connection->max_unsent;
+static bool can_send(const struct hawser__carrier *carrier, const struct hawser_call *call)
+{
+	const struct hawser__connection *connection = of_connection(carrier);
+
+	/* What waits for other calls' peers is no reason to wait. */
+	return (!call->outbox || hawser__outbox_is_open(call->outbox)) &&
+	       connection->session.log.frames.length <= connection->max_unsent;
+}
+
+static bool is_waiting(const struct hawser__carrier *carrier, const struct hawser_call *call)
+{
+	return (call->outbox && call->outbox->first) ||
+	       hawser__session_unwritten(&of_connection(carrier)->session);
+}
+
+static void drop(struct hawser__carrier *carrier, struct hawser_call *call, bool is_over)
+{
+	struct hawser__session *session = &connection_of(carrier)->session;
+
+	if (is_over) {
+		hawser__outbox_free(session, call->outbox);
+		call->outbox = NULL;
+	} else if (call->outbox) {
+		hawser__outbox_drop(session, call->outbox);
+	}
 }
 
 static bool was_sent(const struct hawser__carrier *carrier, const struct hawser_call *call)
 {
-	const struct hawser__connection *connection =
-		hawser__container_of(carrier, const struct hawser__connection, carrier);
-
-	return hawser__log_was_sent(&connection->session.log, call->number);
+	return hawser__log_was_sent(&of_connection(carrier)->session.log, call->number);
 }
 
 static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *call)
@@ -303,6 +444,7 @@ static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *cal
 
 	uint8_t *start;
 
+	drop(carrier, call, true);
 	/* What still waits for a connection need not be executed at all. */
 	if (!was_sent(carrier, call)) {
 		hawser__frame_take_back(call->queued, call->id);
@@ -319,8 +461,7 @@ static void send_cancel(struct hawser__carrier *carrier, struct hawser_call *cal
 
 static size_t max_message(const struct hawser__carrier *carrier)
 {
-	return hawser__container_of(carrier, const struct hawser__connection, carrier)
-		->max_peer_message;
+	return of_connection(carrier)->max_peer_message;
 }
 
 static const char *peer(struct hawser__carrier *carrier, char *buffer, size_t size)
@@ -332,8 +473,11 @@ const struct hawser__carrier_ops hawser__connection_carrier_ops = {
 	.send_end = send_end,
 	.send_call = send_call,
 	.send_message = send_message,
+	.send_last = send_last,
 	.send_window = send_window,
-	.has_room = has_room,
+	.can_send = can_send,
+	.is_waiting = is_waiting,
+	.drop = drop,
 	.send_cancel = send_cancel,
 	.was_sent = was_sent,
 	.max_message = max_message,

@@ -5,9 +5,11 @@
 #include "rpc/agreement.h"
 #include "rpc/connection.h"
 #include "rpc/metadata.h"
+#include "rpc/stream.h"
 #include "util/log.h"
+#include "wire/outbox.h"
 #include <errno.h>
-#include <hawser/version.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- cancellation and deadlines ---- */
@@ -22,23 +24,48 @@ void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id)
 			hawser__container_of(call, struct hawser__incoming, call));
 }
 
-static void on_deadline(struct hawser__alarm *alarm)
+static const struct hawser__content nothing = {.length = 0};
+
+/* Without what the handler may be adding at this moment, on another thread. */
+static void abort_call(struct hawser__incoming *incoming, const struct hawser__end *end)
 {
-	/* Without what the handler may be adding at this moment, on another thread. */
-	static const struct hawser__end end = {
-		.status = HAWSER_DEADLINE_EXCEEDED,
-		.outcome = HAWSER_OUTCOME_EXECUTED,
-		.text = "the deadline passed before the handler answered",
-	};
-	struct hawser__incoming *incoming =
-		hawser__container_of(alarm, struct hawser__incoming, alarm);
 	struct hawser__carrier *carrier = incoming->call.carrier;
 
 	if (!carrier)
 		return;
-	if (carrier->ops->send_end(carrier, &incoming->call, &end, NULL, NULL, 0) == 0)
+	/* Nor with what it said that has not left yet. */
+	carrier->ops->drop(carrier, &incoming->call, false);
+	if (carrier->ops->send_end(carrier, &incoming->call, end, &nothing) == 0)
 		hawser__connection_flush_soon(incoming->connection);
 	hawser__incoming_cancelled(incoming);
+}
+
+static void on_deadline(struct hawser__alarm *alarm)
+{
+	struct hawser__incoming *incoming =
+		hawser__container_of(alarm, struct hawser__incoming, alarm);
+	bool has_begun = incoming->is_handed || incoming->has_run;
+	struct hawser__end end = {
+		.status = HAWSER_DEADLINE_EXCEEDED,
+		.outcome = has_begun ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
+		.text = has_begun ? "the deadline passed before the handler answered"
+				  : "the deadline passed before the request was there",
+	};
+
+	abort_call(incoming, &end);
+}
+
+void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_status status,
+			    const char *text)
+{
+	bool has_begun = incoming->is_handed || incoming->has_run;
+	struct hawser__end end = {
+		.status = status,
+		.outcome = has_begun ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
+		.text = text,
+	};
+
+	abort_call(incoming, &end);
 }
 
 uint32_t hawser__incoming_count_awaited(const struct hawser__connection *connection)
@@ -114,12 +141,18 @@ static size_t request_limit(const struct hawser__serving *serving,
 		       : serving->max_request_bytes;
 }
 
+/* Of the whole request, also if it is still to come. */
+static size_t request_length(const struct hawser__frame *frame)
+{
+	return frame->size > frame->payload_length ? (size_t)frame->size : frame->payload_length;
+}
+
 static int refuse_size(struct hawser__connection *connection, const struct hawser__frame *frame,
 		       const struct hawser_method *method)
 {
 	return hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
 					 "%s: the request has %zu bytes, the limit is %zu",
-					 method ? method->name : "the call", frame->payload_length,
+					 method ? method->name : "the call", request_length(frame),
 					 method ? request_limit(connection->serving, method)
 						: connection->serving->max_request_bytes);
 }
@@ -142,29 +175,37 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 					  method->name, connection->n_incoming, serving->max_calls);
 		return false;
 	}
-	if (connection->session.log.frames.length > connection->max_log) {
+	/* One reply that takes its time is no reason to refuse others. */
+	if (connection->session.log.frames.length > connection->max_log ||
+	    connection->session.waiting_bytes > connection->max_log + connection->max_reply) {
 		hawser__connection_refuse(
 			connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
 			"%s: %zu bytes wait for the client to take or acknowledge "
 			"them, the limit is %zu",
-			method->name, connection->session.log.frames.length, connection->max_log);
+			method->name, hawser__session_backlog(&connection->session),
+			connection->max_log);
 		return false;
 	}
-	if (method->kind & HAWSER_CLIENT_STREAM) {
-		hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED,
-					  "%s: this version of Hawser (" HAWSER_VERSION
-					  ") does not run streams of requests yet",
+	if (method->kind & HAWSER_CLIENT_STREAM && (frame->payload_length || frame->size)) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
+					  "%s: its requests are a stream, and come behind the call",
 					  method->name);
 		return false;
 	}
-	if (frame->payload_length > request_limit(serving, method)) {
+	if (request_length(frame) > request_limit(serving, method)) {
 		refuse_size(connection, frame, method);
+		return false;
+	}
+	if (frame->size && frame->payload_length) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
+					  "%s: a request that comes in pieces begins behind the call",
+					  method->name);
 		return false;
 	}
 	return true;
 }
 
-/* The handler returned without an answer: enter the call where others find it. */
+/* Enters the call where others find it. */
 static void keep(struct hawser__incoming *incoming)
 {
 	struct hawser__connection *connection = incoming->connection;
@@ -183,17 +224,167 @@ static void keep(struct hawser__incoming *incoming)
 				       incoming->call.deadline_ms);
 }
 
-static void serve(struct hawser__incoming *incoming, const struct hawser__entry *entry)
+/* The request, or the next of them; NULL: there are no more. */
+static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessage *message,
+			const struct hawser__arrival *arrival)
 {
-	incoming->in_handler = true;
-	entry->method->serve(entry->handlers, hawser__incoming_handle(incoming), incoming->request,
-			     entry->data);
-	incoming->in_handler = false;
-	/* finish() has taken the request away if the answer has gone. */
-	if (!incoming->request)
-		hawser__slot_release(incoming);
+	const struct hawser__entry *entry = incoming->entry;
+	struct hawser_call *handle = hawser__incoming_handle(incoming);
+
+	incoming->in_handler = incoming->has_run = true;
+	if (entry->raw)
+		entry->raw(handle, arrival ? arrival->packed : NULL, arrival ? arrival->length : 0,
+			   entry->raw_data);
 	else
+		entry->method->serve(entry->handlers, handle, message, entry->data);
+	incoming->in_handler = false;
+}
+
+/* What is wrong with a request that does not unpack. */
+static enum hawser_status explain(const struct hawser__incoming *incoming,
+				  const struct hawser__arena *arena,
+				  const struct hawser__arrival *arrival, char *text, size_t size)
+{
+	const struct hawser_method *method = incoming->entry->method;
+
+	if (arena->exhausted) {
+		snprintf(text, size, "%s: the request of %zu bytes unpacks to more than %zu",
+			 method->name, arrival->size, arena->limit);
+		return HAWSER_RESOURCE_EXHAUSTED;
+	}
+	snprintf(text, size, "%s: these %zu bytes are no valid %s", method->name, arrival->size,
+		 method->request->name);
+	return HAWSER_INVALID_ARGUMENT;
+}
+
+/* The only request, or nothing that could be one. In the second case the status and the text. */
+static enum hawser_status take_request(struct hawser__incoming *incoming,
+				       struct hawser__arrival *arrival, char *text, size_t size)
+{
+	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
+
+	if (!arrival->type) {
+		/* What lies in a frame does not stay there. */
+		if (arrival->is_view)
+			arrival->packed = (uint8_t *)hawser__arena_copy(
+				&incoming->arena, arrival->packed, arrival->length);
+		if (arrival->packed)
+			return HAWSER_OK;
+		snprintf(text, size, "out of memory");
+		return HAWSER_RESOURCE_EXHAUSTED;
+	}
+	incoming->request = hawser__arrival_unpack(arrival, &allocator);
+	if (incoming->request)
+		return HAWSER_OK;
+	return explain(incoming, &incoming->arena, arrival, text, size);
+}
+
+static void serve(struct hawser__incoming *incoming, const struct hawser__arrival *arrival)
+{
+	incoming->is_handed = true;
+	run_handler(incoming, incoming->request, arrival);
+	if (incoming->is_over)
+		hawser__slot_release(incoming);
+	else if (!incoming->is_linked)
 		keep(incoming);
+}
+
+void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser_status status;
+
+	incoming->arrival = arrival;
+	status = take_request(incoming, arrival, text, sizeof text);
+	if (status == HAWSER_OK) {
+		serve(incoming, arrival);
+		return;
+	}
+	hawser__count(&incoming->serving->refused, 1);
+	hawser__incoming_abort(incoming, status, text);
+}
+
+void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
+{
+	struct hawser__arena *arena = &incoming->serving->messages;
+	ProtobufCAllocator allocator = hawser__arena_allocator(arena);
+	ProtobufCMessage *message = NULL;
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	size_t cost = arrival ? arrival->cost : 0;
+
+	if (arrival && arrival->type) {
+		message = hawser__arrival_unpack(arrival, &allocator);
+		if (!message) {
+			enum hawser_status status =
+				explain(incoming, arena, arrival, text, sizeof text);
+
+			hawser__arrival_free(arrival);
+			hawser__arena_reset(arena);
+			hawser__incoming_abort(incoming, status, text);
+			return;
+		}
+	}
+	if (!arrival)
+		incoming->is_handed = true;
+	run_handler(incoming, message, arrival);
+	hawser__arrival_free(arrival);
+	hawser__arena_reset(arena);
+	if (incoming->is_over)
+		hawser__slot_release(incoming);
+	else if (arrival)
+		hawser__stream_taken(incoming->call.stream, cost);
+}
+
+/* Fills a slot for a call that is going to be served. */
+static void init(struct hawser__incoming *incoming, struct hawser__connection *connection,
+		 const struct hawser__frame *frame, const struct hawser__entry *entry)
+{
+	incoming->call.method = entry->method;
+	incoming->call.carrier = &connection->carrier;
+	incoming->call.id = frame->id;
+	incoming->call.deadline_ms = frame->timeout_ms && frame->timeout_ms < UINT32_MAX * 1000ull
+					     ? connection->loop->now_ms + frame->timeout_ms
+					     : UINT64_MAX;
+	incoming->call.is_outgoing = false;
+	incoming->is_linked = incoming->is_over = incoming->is_handed = incoming->has_run = false;
+	incoming->entry = entry;
+	incoming->connection = connection;
+	hawser__alarm_init(&incoming->alarm, on_deadline);
+	incoming->request = NULL;
+	incoming->extras = NULL;
+	incoming->on_cancel = NULL;
+}
+
+/* Gives the call what it needs for more than a frame each way. False: the peer has been told. */
+static bool prepare_stream(struct hawser__incoming *incoming, const struct hawser__frame *frame)
+{
+	struct hawser__connection *connection = incoming->connection;
+	struct hawser_call *call = &incoming->call;
+	bool receives = call->method->kind & HAWSER_CLIENT_STREAM;
+	bool sends = call->method->kind & HAWSER_SERVER_STREAM;
+
+	if (hawser__stream_new(call, connection, receives, sends) < 0)
+		goto no_memory;
+	if (sends) {
+		atomic_store_explicit(&incoming->is_stalled, false, memory_order_relaxed);
+		call->outbox = hawser__outbox_new(&connection->session, call->id);
+		if (!call->outbox)
+			goto no_memory;
+	}
+	if (frame->size) {
+		call->stream->coming = hawser__arrival_new(
+			incoming->entry->raw ? NULL : call->method->request, (size_t)frame->size);
+		if (!call->stream->coming)
+			goto no_memory;
+	}
+	return true;
+no_memory:
+	hawser__outbox_free(&connection->session, call->outbox);
+	call->outbox = NULL;
+	hawser__stream_leave(call->stream);
+	hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+				  "out of memory");
+	return false;
 }
 
 int hawser__incoming_call(struct hawser__connection *connection, const struct hawser__frame *frame)
@@ -201,7 +392,10 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	struct hawser__serving *serving = connection->serving;
 	const struct hawser__entry *entry;
 	struct hawser__incoming *incoming;
-	ProtobufCAllocator allocator;
+	struct hawser__arrival view;
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser_status status;
+	bool is_whole;
 
 	if (!serving)
 		return hawser__connection_refuse(connection, frame->id, HAWSER_UNIMPLEMENTED,
@@ -223,46 +417,26 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	if (!admit(connection, frame, entry->method))
 		goto refused;
 
-	allocator = hawser__arena_allocator(&incoming->arena);
-	incoming->request = protobuf_c_message_unpack(entry->method->request, &allocator,
-						      frame->payload_length, frame->payload);
-	if (!incoming->request) {
-		if (incoming->arena.exhausted)
-			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
-						  "%s: the request of %zu bytes unpacks to more "
-						  "than %zu",
-						  entry->method->name, frame->payload_length,
-						  incoming->arena.limit);
-		else
-			hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
-						  "%s: these %zu bytes are no valid %s",
-						  entry->method->name, frame->payload_length,
-						  entry->method->request->name);
+	init(incoming, connection, frame, entry);
+	is_whole = !frame->size && !(entry->method->kind & HAWSER_CLIENT_STREAM);
+	if (is_whole) {
+		hawser__arrival_view(&view, entry->raw ? NULL : entry->method->request,
+				     frame->payload, frame->payload_length);
+		status = take_request(incoming, &view, text, sizeof text);
+		if (status != HAWSER_OK) {
+			hawser__connection_refuse(connection, frame->id, status, "%s", text);
+			goto refused;
+		}
+	}
+	if ((entry->method->kind != HAWSER_UNARY || frame->size) &&
+	    !prepare_stream(incoming, frame))
 		goto refused;
-	}
-
-	incoming->call.method = entry->method;
-	incoming->call.carrier = &connection->carrier;
-	incoming->call.id = frame->id;
-	incoming->call.deadline_ms = frame->timeout_ms && frame->timeout_ms < UINT32_MAX * 1000ull
-					     ? connection->loop->now_ms + frame->timeout_ms
-					     : UINT64_MAX;
-	incoming->call.is_outgoing = false;
-	incoming->is_linked = false;
-	incoming->entry = entry;
-	incoming->connection = connection;
-	hawser__alarm_init(&incoming->alarm, on_deadline);
-	incoming->extras = NULL;
-	incoming->on_cancel = NULL;
-	if (entry->method->kind & HAWSER_SERVER_STREAM) {
-		atomic_store_explicit(&incoming->window, (long long)connection->peer_window,
-				      memory_order_relaxed);
-		atomic_store_explicit(&incoming->is_stalled, false, memory_order_relaxed);
-		incoming->on_writable = NULL;
-	}
 	connection->n_incoming++;
 	hawser__count(&serving->in_flight, 1);
-	serve(incoming, entry);
+	if (is_whole)
+		serve(incoming, &view);
+	else
+		keep(incoming);
 	return 0;
 
 refused:

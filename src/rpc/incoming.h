@@ -18,6 +18,7 @@
 #include "rpc/registry.h"
 #include <stdatomic.h>
 
+struct hawser__arrival;
 struct hawser__connection;
 struct hawser__frame;
 struct hawser__slab;
@@ -39,6 +40,9 @@ struct hawser__incoming {
 	atomic_uint state;
 	bool in_handler;
 	bool is_linked; /* in the connection's list and map */
+	bool is_over;   /* answered */
+	bool has_run;   /* its handler has, at least once */
+	bool is_handed; /* its handler has got all of it, and frees it with its answer */
 	struct hawser__serving *serving;
 	const struct hawser__entry *entry;
 	struct hawser__connection *connection; /* NULL: gone */
@@ -46,25 +50,24 @@ struct hawser__incoming {
 	struct hawser__alarm alarm;            /* the deadline */
 	struct hawser__arena arena;
 	ProtobufCMessage *request;
-	struct hawser__extras *extras; /* metadata and details to go; NULL: none */
+	struct hawser__arrival *arrival; /* what the request borrows from; NULL: nothing */
+	struct hawser__extras *extras;   /* metadata and details to go; NULL: none */
 	hawser_cancel_fn *on_cancel;
 	void *on_cancel_data;
-	/* A stream of replies. */
-	atomic_llong window; /* bytes that the caller still takes */
-	atomic_uint posted;  /* messages on their way from other threads */
+	void *data; /* the handler's */
+	void (*free_data)(void *data);
+	/* Messages of a stream of replies, on their way from other threads. */
+	atomic_uint posted;
 	atomic_size_t posted_bytes;
-	atomic_bool is_stalled; /* the log was full when one of them came */
-	hawser_writable_fn *on_writable;
-	void *on_writable_data;
-	struct hawser__list blocked; /* the connection's, while it waits for room */
+	atomic_bool is_stalled; /* the stream could not send when one of them came */
 	/* An answer on its way from another thread. */
 	struct hawser__post post;
 	struct hawser__answer {
 		enum hawser_status status;
 		enum hawser_outcome outcome;
 		char *text;
-		uint8_t *packed;
-		size_t packed_length;
+		uint8_t *packed; /* on the heap */
+		struct hawser__content reply;
 	} answer;
 };
 
@@ -75,6 +78,7 @@ struct hawser__serving {
 	size_t max_request_bytes, max_reply_bytes;
 	unsigned max_calls; /* per connection */
 	bool is_draining;   /* refuse what is new */
+	struct hawser__arena messages; /* holds a stream's request while its handler runs */
 	struct hawser__slab *slabs;
 	struct hawser__list free;
 	size_t n_free;
@@ -97,10 +101,20 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 int hawser__incoming_oversized(struct hawser__connection *connection,
 			       const struct hawser__frame *frame);
 
-/** The peer takes more of a stream's messages. */
-void hawser__incoming_window(struct hawser__connection *connection, uint64_t id, uint64_t bytes);
-/** Tells the handlers that wait for room, if there is some. */
-void hawser__incoming_unblock(struct hawser__connection *connection);
+/** A request that came in pieces is there; it is the call's then. */
+void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__arrival *arrival);
+/** The next message of a stream of requests, which is freed; NULL: there are no more. */
+void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__arrival *arrival);
+/** Whether its requests are not to be unpacked. */
+static inline bool hawser__incoming_is_raw(const struct hawser__incoming *incoming)
+{
+	return incoming->entry->raw != NULL;
+}
+/** Ends it for a reason that is not its handler's; the handler is told that nobody waits. */
+void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_status status,
+			    const char *text);
+/** Its stream may send again. */
+void hawser__incoming_unstall(struct hawser__incoming *incoming);
 /** Whether messages from other threads are still on their way, which what comes later must not
  * overtake. */
 static inline bool hawser__incoming_is_overtaking(struct hawser__incoming *incoming)
@@ -109,7 +123,7 @@ static inline bool hawser__incoming_is_overtaking(struct hawser__incoming *incom
 }
 /** Sends one message of a stream of replies; see hawser_call_send. */
 int hawser__incoming_send(struct hawser__incoming *incoming, const struct hawser_call *handle,
-			  const ProtobufCMessage *message);
+			  const struct hawser__content *message);
 /** The largest reply that both ends and the method allow. Calls that have a carrier. */
 size_t hawser__incoming_reply_limit(const struct hawser__incoming *incoming);
 
@@ -127,6 +141,9 @@ static inline bool hawser__is_incoming(const struct hawser_call *handle)
 	return (uintptr_t)handle & 1;
 }
 
+/** Whether a handler's call was replied to or failed. */
+bool hawser__incoming_is_answered(const struct hawser_call *handle);
+
 /** The incoming call of a handle, or NULL when it is over. */
 struct hawser__incoming *hawser__incoming_of(const struct hawser_call *handle);
 
@@ -141,8 +158,7 @@ void hawser__slot_release(struct hawser__incoming *incoming);
 /** Sends the end of a call, with what the handler added. See hawser__carrier_ops. */
 int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_status status,
 			      enum hawser_outcome outcome, const char *text,
-			      const ProtobufCMessage *message, const uint8_t *packed,
-			      size_t packed_length);
+			      const struct hawser__content *reply);
 /** Its peer will hear no more of it. */
 void hawser__incoming_leave_wire(struct hawser__incoming *incoming);
 /** Nobody waits for it any more: leaves the wire, and tells the handler. May free the slot. */
@@ -160,6 +176,11 @@ static inline void hawser__count(atomic_ullong *counter, long long change)
 /** Ends a handler's call; see hawser_call_send and hawser_call_fail. */
 int hawser__incoming_answer(struct hawser__incoming *incoming, const struct hawser_call *handle,
 			    enum hawser_status status, enum hawser_outcome outcome,
-			    const char *text, const ProtobufCMessage *message);
+			    const char *text, const struct hawser__content *reply);
+/** Takes the right to answer, for that generation of the slot. False: it is gone. */
+bool hawser__incoming_claim(struct hawser__incoming *incoming, unsigned generation,
+			    unsigned *state);
+/** It is answered, or nobody will. May free the slot. */
+void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_status status);
 
 #endif /* HAWSER_RPC_INCOMING_H */

@@ -4,7 +4,9 @@
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,18 +18,26 @@ struct hawser__extras {
 	size_t n_metadata, n_details, metadata_bytes, detail_bytes;
 };
 
+static const struct hawser__content nothing = {.length = 0};
+
 /* ---- the end of a call ---- */
 
 /* Its peer will hear no more of it. */
 void hawser__incoming_leave_wire(struct hawser__incoming *incoming)
 {
-	if (incoming->call.carrier && incoming->is_linked)
+	struct hawser__carrier *carrier = incoming->call.carrier;
+
+	if (!carrier)
+		return;
+	if (incoming->is_linked)
 		hawser__call_table_remove(&incoming->connection->calls, incoming->call.id);
-	hawser__list_unlink(&incoming->blocked);
+	if (incoming->call.outbox)
+		carrier->ops->drop(carrier, &incoming->call, true);
+	hawser__stream_leave(incoming->call.stream);
 	incoming->call.carrier = NULL;
 }
 
-static void finish(struct hawser__incoming *incoming, enum hawser_status status)
+void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_status status)
 {
 	struct hawser__connection *connection = incoming->connection;
 
@@ -41,7 +51,7 @@ static void finish(struct hawser__incoming *incoming, enum hawser_status status)
 	hawser__count(&incoming->serving->in_flight, -1);
 	if (status != HAWSER_OK)
 		hawser__count(&incoming->serving->failed, 1);
-	incoming->request = NULL;
+	incoming->is_over = true;
 	if (!incoming->in_handler)
 		hawser__slot_release(incoming);
 	if (connection) {
@@ -53,7 +63,7 @@ static void finish(struct hawser__incoming *incoming, enum hawser_status status)
 void hawser__incoming_cancelled(struct hawser__incoming *incoming)
 {
 	hawser_cancel_fn *callback = incoming->on_cancel;
-	unsigned before;
+	unsigned before, generation;
 
 	hawser__incoming_leave_wire(incoming);
 	before = atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED,
@@ -62,14 +72,17 @@ void hawser__incoming_cancelled(struct hawser__incoming *incoming)
 	/* Who has answered may have freed what the callback would be given. */
 	if (callback && !(before & HAWSER__SLOT_ANSWERED))
 		callback(hawser__incoming_handle(incoming), incoming->on_cancel_data);
+	generation = before & HAWSER__SLOT_GENERATION;
+	/* A handler that waits for more of it would wait for ever. */
+	if (!incoming->is_handed && hawser__incoming_claim(incoming, generation, &before))
+		hawser__incoming_finish(incoming, HAWSER_CANCELLED);
 }
 
 /* ---- answering ---- */
 
 int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_status status,
 			      enum hawser_outcome outcome, const char *text,
-			      const ProtobufCMessage *message, const uint8_t *packed,
-			      size_t packed_length)
+			      const struct hawser__content *reply)
 {
 	const struct hawser__extras *extras = incoming->extras;
 	struct hawser__carrier *carrier = incoming->call.carrier;
@@ -81,8 +94,7 @@ int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_sta
 		end.details = extras->details;
 		end.n_details = status == HAWSER_OK ? 0 : extras->n_details;
 	}
-	return carrier->ops->send_end(carrier, &incoming->call, &end, message, packed,
-				      packed_length);
+	return carrier->ops->send_end(carrier, &incoming->call, &end, reply ? reply : &nothing);
 }
 
 size_t hawser__incoming_reply_limit(const struct hawser__incoming *incoming)
@@ -100,7 +112,7 @@ size_t hawser__incoming_reply_limit(const struct hawser__incoming *incoming)
 /* On the loop's thread, with the right to answer. The status that the peer gets is *status. */
 static int answer_here(struct hawser__incoming *incoming, enum hawser_status *status,
 		       enum hawser_outcome outcome, const char *text,
-		       const ProtobufCMessage *message, const uint8_t *packed, size_t packed_length)
+		       const struct hawser__content *reply)
 {
 	int r;
 
@@ -110,26 +122,23 @@ static int answer_here(struct hawser__incoming *incoming, enum hawser_status *st
 	}
 	if (*status == HAWSER_OK) {
 		size_t limit = hawser__incoming_reply_limit(incoming);
-		size_t length =
-			message ? protobuf_c_message_get_packed_size(message) : packed_length;
 		char sentence[HAWSER_ERROR_MESSAGE_SIZE];
 
-		if (length <= limit)
-			return hawser__incoming_send_end(incoming, *status, outcome, NULL, message,
-							 packed, length);
+		if (!reply || reply->length <= limit)
+			return hawser__incoming_send_end(incoming, *status, outcome, NULL, reply);
 		snprintf(sentence, sizeof sentence, "%s: the reply has %zu bytes, the limit is %zu",
-			 incoming->call.method->name, length, limit);
+			 incoming->call.method->name, reply->length, limit);
 		*status = HAWSER_RESOURCE_EXHAUSTED;
 		r = hawser__incoming_send_end(incoming, *status, HAWSER_OUTCOME_EXECUTED, sentence,
-					      NULL, NULL, 0);
+					      NULL);
 		return r < 0 ? r : -EMSGSIZE;
 	}
-	r = hawser__incoming_send_end(incoming, *status, outcome, text, NULL, NULL, 0);
+	r = hawser__incoming_send_end(incoming, *status, outcome, text, NULL);
 	if (r == -ENOMEM) {
 		incoming->extras = NULL;
 		/* The bare status needs next to nothing; if even that is not to be had, the
 		 * peer learns it from the end of the connection. */
-		if (hawser__incoming_send_end(incoming, *status, outcome, NULL, NULL, NULL, 0) < 0)
+		if (hawser__incoming_send_end(incoming, *status, outcome, NULL, NULL) < 0)
 			hawser__connection_lose(incoming->connection, HAWSER_RESOURCE_EXHAUSTED,
 						-ENOMEM, "out of memory");
 	}
@@ -144,40 +153,54 @@ static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
 	int r;
 
 	(void)loop;
-	r = answer_here(incoming, &answer.status, answer.outcome, answer.text, NULL, answer.packed,
-			answer.packed_length);
+	r = answer_here(incoming, &answer.status, answer.outcome, answer.text, &answer.reply);
 	if (r == -ENOMEM && answer.status == HAWSER_OK) {
 		/* Nobody is left to be told -ENOMEM: the caller is. */
 		answer.status = HAWSER_RESOURCE_EXHAUSTED;
 		answer_here(incoming, &answer.status, HAWSER_OUTCOME_EXECUTED, "out of memory",
-			    NULL, NULL, 0);
+			    NULL);
 	}
 	if (incoming->connection)
 		hawser__connection_flush_soon(incoming->connection);
-	finish(incoming, answer.status);
+	hawser__incoming_finish(incoming, answer.status);
 	free(answer.text);
 	free(answer.packed);
+	hawser__loan_unref(answer.reply.loan);
+}
+
+/* What is to be sent later, on another thread: packed here, unless it is borrowed. 0 or -ENOMEM. */
+static int take_along(const struct hawser__content *reply, struct hawser__answer *answer)
+{
+	answer->reply = *reply;
+	if (reply->loan) {
+		reply->loan->references++;
+		return 0;
+	}
+	answer->packed = hawser__malloc(reply->length + 1);
+	if (!answer->packed)
+		return -ENOMEM;
+	if (reply->message)
+		protobuf_c_message_pack(reply->message, answer->packed);
+	else if (reply->length)
+		memcpy(answer->packed, reply->packed, reply->length);
+	answer->reply.message = NULL;
+	answer->reply.packed = answer->packed;
+	return 0;
 }
 
 static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_status status,
 				 enum hawser_outcome outcome, const char *text,
-				 const ProtobufCMessage *message, unsigned state)
+				 const struct hawser__content *reply, unsigned state)
 {
 	struct hawser__answer *answer = &incoming->answer;
 	int r = state & HAWSER__SLOT_CANCELLED ? -EPIPE : 0;
 
 	*answer = (struct hawser__answer){.status = status, .outcome = outcome};
-	if (message && r == 0) {
-		answer->packed_length = protobuf_c_message_get_packed_size(message);
-		answer->packed = hawser__malloc(answer->packed_length + 1);
-		if (!answer->packed) {
-			/* The right to answer goes back to the handler. */
-			atomic_fetch_and_explicit(&incoming->state,
-						  ~(unsigned)HAWSER__SLOT_ANSWERED,
-						  memory_order_release);
-			return -ENOMEM;
-		}
-		protobuf_c_message_pack(message, answer->packed);
+	if (reply && r == 0 && take_along(reply, answer) < 0) {
+		/* The right to answer goes back to the handler. */
+		atomic_fetch_and_explicit(&incoming->state, ~(unsigned)HAWSER__SLOT_ANSWERED,
+					  memory_order_release);
+		return -ENOMEM;
 	}
 	if (text && r == 0) {
 		answer->text = hawser__strdup(text);
@@ -189,33 +212,41 @@ static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_
 		/* The server is being freed; its slots go with it. */
 		free(answer->packed);
 		free(answer->text);
+		hawser__loan_unref(answer->reply.loan);
 		return -EPIPE;
 	}
 	return r;
 }
 
-int hawser__incoming_answer(struct hawser__incoming *incoming, const struct hawser_call *handle,
-			    enum hawser_status status, enum hawser_outcome outcome,
-			    const char *text, const ProtobufCMessage *message)
+bool hawser__incoming_claim(struct hawser__incoming *incoming, unsigned generation,
+			    unsigned *state)
 {
-	unsigned generation = (unsigned)((uintptr_t)handle & HAWSER__SLOT_GENERATION);
-	unsigned state = atomic_load_explicit(&incoming->state, memory_order_relaxed);
-	int r;
-
+	*state = atomic_load_explicit(&incoming->state, memory_order_relaxed);
 	/* Who sets the flag answers; everyone else is too late. */
 	do {
-		if ((state & HAWSER__SLOT_GENERATION) != generation ||
-		    state & HAWSER__SLOT_ANSWERED)
-			return -EALREADY;
+		if ((*state & HAWSER__SLOT_GENERATION) != generation ||
+		    *state & HAWSER__SLOT_ANSWERED)
+			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
-		&incoming->state, &state, state | HAWSER__SLOT_ANSWERED, memory_order_acq_rel,
+		&incoming->state, state, *state | HAWSER__SLOT_ANSWERED, memory_order_acq_rel,
 		memory_order_relaxed));
+	return true;
+}
 
+int hawser__incoming_answer(struct hawser__incoming *incoming, const struct hawser_call *handle,
+			    enum hawser_status status, enum hawser_outcome outcome,
+			    const char *text, const struct hawser__content *reply)
+{
+	unsigned generation = (unsigned)((uintptr_t)handle & HAWSER__SLOT_GENERATION), state;
+	int r;
+
+	if (!hawser__incoming_claim(incoming, generation, &state))
+		return -EALREADY;
 	if (!hawser__loop_is_here(incoming->serving->loop) ||
 	    hawser__incoming_is_overtaking(incoming))
-		return answer_from_elsewhere(incoming, status, outcome, text, message, state);
+		return answer_from_elsewhere(incoming, status, outcome, text, reply, state);
 
-	r = answer_here(incoming, &status, outcome, text, message, NULL, 0);
+	r = answer_here(incoming, &status, outcome, text, reply);
 	if (r == -ENOMEM && status == HAWSER_OK) {
 		atomic_fetch_and_explicit(&incoming->state, ~(unsigned)HAWSER__SLOT_ANSWERED,
 					  memory_order_release);
@@ -224,7 +255,7 @@ int hawser__incoming_answer(struct hawser__incoming *incoming, const struct haws
 	/* Gone, if the answer lost it. */
 	if (incoming->connection)
 		hawser__connection_flush_soon(incoming->connection);
-	finish(incoming, status);
+	hawser__incoming_finish(incoming, status);
 	return r;
 }
 
@@ -300,6 +331,14 @@ int hawser_call_add_detail(struct hawser_call *call, const ProtobufCMessage *det
 	return 0;
 }
 
+bool hawser__incoming_is_answered(const struct hawser_call *handle)
+{
+	const struct hawser__incoming *incoming = hawser__incoming_of(handle);
+
+	return !incoming || atomic_load_explicit(&incoming->state, memory_order_acquire) &
+				    HAWSER__SLOT_ANSWERED;
+}
+
 bool hawser_call_cancelled(const struct hawser_call *call)
 {
 	struct hawser__incoming *incoming = hawser__incoming_of(call);
@@ -321,4 +360,28 @@ int hawser_call_on_cancel(struct hawser_call *call, hawser_cancel_fn *callback, 
 	incoming->on_cancel = callback;
 	incoming->on_cancel_data = data;
 	return 0;
+}
+
+int hawser_call_set_data(struct hawser_call *call, void *data, void (*free_data)(void *data))
+{
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
+	void (*free_old)(void *data);
+	void *old;
+
+	if (!incoming)
+		return -EPIPE;
+	free_old = incoming->free_data;
+	old = incoming->data;
+	incoming->data = data;
+	incoming->free_data = free_data;
+	if (free_old && old != data)
+		free_old(old);
+	return 0;
+}
+
+void *hawser_call_data(const struct hawser_call *call)
+{
+	const struct hawser__incoming *incoming = hawser__incoming_of(call);
+
+	return incoming ? incoming->data : NULL;
 }

@@ -1,6 +1,7 @@
 /* Where incoming calls live: slabs of slots, and the handles that stand for them. */
 
 #include "rpc/incoming.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include <errno.h>
 #include <string.h>
@@ -66,7 +67,6 @@ static int add_slab(struct hawser__serving *serving)
 		incoming->serving = serving;
 		atomic_init(&incoming->posted, 0);
 		atomic_init(&incoming->posted_bytes, 0);
-		hawser__list_init(&incoming->blocked);
 		hawser__arena_init(&incoming->arena, limit);
 		hawser__list_append(&serving->free, &incoming->link);
 		serving->n_free++;
@@ -80,6 +80,8 @@ struct hawser__incoming *hawser__slot_take(struct hawser__serving *serving)
 
 	if (hawser__list_empty(&serving->free) && add_slab(serving) < 0)
 		return NULL;
+	/* The limits are known by now. */
+	serving->messages.limit = serving->max_request_bytes * ARENA_FACTOR + ARENA_LEAST;
 	/* The one that was used last is the one in the cache. */
 	incoming = hawser__container_of(serving->free.next, struct hawser__incoming, link);
 	hawser__list_unlink(&incoming->link);
@@ -93,15 +95,31 @@ void hawser__slot_release(struct hawser__incoming *incoming)
 	unsigned generation = atomic_load_explicit(&incoming->state, memory_order_relaxed) &
 			      HAWSER__SLOT_GENERATION;
 
+	void (*free_data)(void *data) = incoming->free_data;
+	void *data = incoming->data;
+
 	/* From here on, handles of the old generation are recognised as stale. */
 	generation = (generation + 2) & HAWSER__SLOT_GENERATION;
 	atomic_store_explicit(&incoming->state, generation, memory_order_release);
+	if (incoming->call.stream) {
+		hawser__stream_free(incoming->call.stream);
+		incoming->call.stream = NULL;
+	}
+	if (incoming->arrival) {
+		hawser__arrival_free(incoming->arrival);
+		incoming->arrival = NULL;
+	}
+	incoming->data = NULL;
+	incoming->free_data = NULL;
 	if (serving->n_free < WARM_SLOTS)
 		hawser__arena_reset(&incoming->arena);
 	else
 		hawser__arena_deinit(&incoming->arena);
 	hawser__list_append(serving->free.next, &incoming->link); /* to the front */
 	serving->n_free++;
+	/* Last, for it is the user's, and may do anything. */
+	if (free_data)
+		free_data(data);
 }
 
 void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *loop,
@@ -110,6 +128,7 @@ void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *
 	memset(serving, 0, sizeof *serving);
 	serving->loop = loop;
 	serving->registry = registry;
+	hawser__arena_init(&serving->messages, ARENA_LEAST);
 	hawser__list_init(&serving->free);
 }
 
@@ -122,11 +141,16 @@ void hawser__serving_deinit(struct hawser__serving *serving)
 			struct hawser__incoming *incoming =
 				(void *)((char *)slab->slots + i * HAWSER__SLOT_ALIGN);
 
+			hawser__stream_free(incoming->call.stream);
+			hawser__arrival_free(incoming->arrival);
 			hawser__arena_deinit(&incoming->arena);
+			if (incoming->free_data)
+				incoming->free_data(incoming->data);
 		}
 		serving->slabs = slab->next;
 		free(slab->slots);
 		free(slab);
 	}
+	hawser__arena_deinit(&serving->messages);
 	hawser__list_init(&serving->free);
 }

@@ -4,8 +4,10 @@
 
 #include "rpc/connection.h"
 #include "rpc/metadata.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,8 +22,6 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 	outgoing->call = (struct hawser_call){
 		.method = method, .deadline_ms = UINT64_MAX, .is_outgoing = true};
 	outgoing->ops = ops;
-	outgoing->window = 0;
-	outgoing->consumed = 0;
 	outgoing->replies = NULL;
 	outgoing->reply = NULL;
 	outgoing->error.status = HAWSER_OK;
@@ -38,6 +38,8 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 
 void hawser__outgoing_deinit(struct hawser__outgoing *outgoing)
 {
+	hawser__stream_free(outgoing->call.stream);
+	outgoing->call.stream = NULL;
 	hawser__arena_deinit(&outgoing->arena);
 }
 
@@ -81,6 +83,72 @@ static int refuse(struct hawser__outgoing *outgoing, enum hawser_status status, 
 	return code;
 }
 
+/* The largest message that both ends and the method allow. */
+static size_t request_limit(const struct hawser__outgoing *outgoing,
+			    const struct hawser__carrier *carrier, size_t max_request_bytes)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	size_t limit = carrier->ops->max_message(carrier);
+
+	if (max_request_bytes < limit)
+		limit = max_request_bytes;
+	return method->max_request_bytes && method->max_request_bytes < limit
+		       ? method->max_request_bytes
+		       : limit;
+}
+
+/* Whether so much waits already that the call has to wait, too. What is small does not wait for
+ * what is large. */
+static size_t crowd(const struct hawser__connection *connection, size_t length)
+{
+	const struct hawser__session *session = &connection->session;
+
+	return length > HAWSER__PIECE_BYTES ? session->waiting_bytes + connection->again_large_bytes
+					    : session->log.frames.length + connection->again_bytes;
+}
+
+static size_t *again_counter(struct hawser__connection *connection, size_t size)
+{
+	return size > HAWSER__PIECE_BYTES ? &connection->again_large_bytes
+					  : &connection->again_bytes;
+}
+
+/* What is wrong with the call before it is made. 0, or the code and the error. */
+static int check(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
+		 size_t length, const struct hawser_context *context, size_t max_request_bytes,
+		 uint64_t now_ms)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	size_t limit = request_limit(outgoing, &connection->carrier, max_request_bytes);
+	size_t waiting = crowd(connection, length);
+	int r;
+
+	if (outgoing->call.deadline_ms <= now_ms)
+		return refuse(outgoing, HAWSER_DEADLINE_EXCEEDED, -ETIMEDOUT,
+			      "%s: the deadline passed before the call was sent", method->name);
+	if (length > limit)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -EMSGSIZE,
+			      "%s: the request has %zu bytes, the limit is %zu", method->name,
+			      length, limit);
+	if (waiting > connection->max_log)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOBUFS,
+			      "%s: %zu bytes wait to be sent or acknowledged, the limit is %zu",
+			      method->name, waiting, connection->max_log);
+	if (!context || !context->n_metadata)
+		return 0;
+	r = hawser__metadata_check(context->metadata, context->n_metadata);
+	if (r == -EMSGSIZE)
+		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r,
+			      "%s: more metadata than %d pairs or %d bytes", method->name,
+			      HAWSER__METADATA_MAX, HAWSER__METADATA_BYTES);
+	if (r < 0)
+		return refuse(outgoing, HAWSER_INVALID_ARGUMENT, r,
+			      "%s: a metadata key is empty, too long, or has other "
+			      "characters than letters, digits, '-', '_' and '.'",
+			      method->name);
+	return 0;
+}
+
 int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
 			   const ProtobufCMessage *request, const struct hawser_context *context,
 			   size_t max_request_bytes, uint64_t now_ms)
@@ -88,48 +156,23 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	const struct hawser_method *method = outgoing->call.method;
 	struct hawser__carrier *carrier = &connection->carrier;
 	uint64_t deadline_ms = outgoing->call.deadline_ms;
-	uint64_t timeout_ms = deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms;
-	size_t length = protobuf_c_message_get_packed_size(request);
-	size_t limit = carrier->ops->max_message(carrier);
+	struct hawser__content content = {.message = request};
 	int r;
 
-	if (deadline_ms <= now_ms)
-		return refuse(outgoing, HAWSER_DEADLINE_EXCEEDED, -ETIMEDOUT,
-			      "%s: the deadline passed before the call was sent", method->name);
-	if (max_request_bytes < limit)
-		limit = max_request_bytes;
-	if (method->max_request_bytes && method->max_request_bytes < limit)
-		limit = method->max_request_bytes;
-	if (length > limit)
-		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -EMSGSIZE,
-			      "%s: the request has %zu bytes, the limit is %zu", method->name,
-			      length, limit);
-	if (connection->session.log.frames.length + connection->again_bytes > connection->max_log)
-		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOBUFS,
-			      "%s: %zu bytes wait to be sent or acknowledged, the limit is %zu",
-			      method->name,
-			      connection->session.log.frames.length + connection->again_bytes,
-			      connection->max_log);
-	if (context && context->n_metadata) {
-		r = hawser__metadata_check(context->metadata, context->n_metadata);
-		if (r == -EMSGSIZE)
-			return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r,
-				      "%s: more metadata than %d pairs or %d bytes", method->name,
-				      HAWSER__METADATA_MAX, HAWSER__METADATA_BYTES);
-		if (r < 0)
-			return refuse(outgoing, HAWSER_INVALID_ARGUMENT, r,
-				      "%s: a metadata key is empty, too long, or has other "
-				      "characters than letters, digits, '-', '_' and '.'",
-				      method->name);
-	}
+	if (request)
+		content.length = protobuf_c_message_get_packed_size(request);
+	r = check(outgoing, connection, content.length, context, max_request_bytes, now_ms);
+	if (r < 0)
+		return r;
 	/* Entered first: a call that was sent must be found when it ends. */
 	outgoing->call.id = connection->session.next_call;
 	if (hawser__call_table_insert(&connection->calls, &outgoing->call) < 0)
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM, "%s: out of memory",
 			      method->name);
-	r = carrier->ops->send_call(carrier, &outgoing->call, timeout_ms,
+	r = carrier->ops->send_call(carrier, &outgoing->call,
+				    deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms,
 				    context ? context->metadata : NULL,
-				    context ? context->n_metadata : 0, request, NULL, length);
+				    context ? context->n_metadata : 0, request ? &content : NULL);
 	if (r < 0) {
 		hawser__call_table_remove(&connection->calls, outgoing->call.id);
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r, "%s: out of memory",
@@ -137,18 +180,66 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	}
 	hawser__session_take_call(&connection->session);
 	outgoing->call.carrier = carrier;
-	outgoing->window = (long long)connection->window;
 	/* Without memory it is not made again; that is all. */
 	if (method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
 	    connection->keeps_requests)
-		outgoing->again = hawser__again_new(request, length, context);
+		outgoing->again = hawser__again_new(request, content.length, context);
 	if (outgoing->again)
-		connection->again_bytes += hawser__again_size(outgoing->again);
+		*again_counter(connection, hawser__again_size(outgoing->again)) +=
+			hawser__again_size(outgoing->again);
 	hawser__list_append(&connection->outgoing, &outgoing->link);
 	connection->n_outgoing++;
 	connection->call_ms = now_ms;
 	return 0;
 }
+
+/* ---- streams of requests ---- */
+
+int hawser__outgoing_send(struct hawser__outgoing *outgoing, const struct hawser__content *content,
+			  size_t max_request_bytes)
+{
+	struct hawser_call *call = &outgoing->call;
+	struct hawser__carrier *carrier = call->carrier;
+	size_t limit;
+	int r;
+
+	if (call->stream && call->stream->has_sent_last)
+		return -EALREADY;
+	if (!carrier)
+		return -EPIPE;
+	limit = request_limit(outgoing, carrier, max_request_bytes);
+	if (content->length > limit) {
+		hawser__outgoing_abandon(outgoing, HAWSER_RESOURCE_EXHAUSTED,
+					 "%s: a message has %zu bytes, the limit is %zu",
+					 call->method->name, content->length, limit);
+		return -EMSGSIZE;
+	}
+	if (!carrier->ops->can_send(carrier, call))
+		return -EAGAIN;
+	r = carrier->ops->send_message(carrier, call, content);
+	if (r == 0)
+		hawser__connection_flush_soon(connection_of(outgoing));
+	return r;
+}
+
+int hawser__outgoing_send_last(struct hawser__outgoing *outgoing)
+{
+	struct hawser_call *call = &outgoing->call;
+	int r;
+
+	if (call->stream && call->stream->has_sent_last)
+		return -EALREADY;
+	if (!call->carrier)
+		return -EPIPE;
+	r = call->carrier->ops->send_last(call->carrier, call);
+	if (r < 0)
+		return r;
+	call->stream->has_sent_last = true;
+	hawser__connection_flush_soon(connection_of(outgoing));
+	return 0;
+}
+
+/* ---- the end ---- */
 
 void hawser__outgoing_retime(struct hawser__connection *connection)
 {
@@ -179,12 +270,16 @@ static void leave(struct hawser__outgoing *outgoing)
 					  outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED))
 		outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
 	if (outgoing->again) {
-		connection->again_bytes -= hawser__again_size(outgoing->again);
+		*again_counter(connection, hawser__again_size(outgoing->again)) -=
+			hawser__again_size(outgoing->again);
 		free(outgoing->again);
 		outgoing->again = NULL;
 	}
 	hawser__call_table_remove(&connection->calls, outgoing->call.id);
 	hawser__list_unlink(&outgoing->link);
+	if (outgoing->call.outbox)
+		outgoing->call.carrier->ops->drop(outgoing->call.carrier, &outgoing->call, true);
+	hawser__stream_leave(outgoing->call.stream);
 	outgoing->call.carrier = NULL;
 	connection->n_outgoing--;
 	hawser__connection_call_ended(connection);
@@ -261,105 +356,78 @@ static void refuse_reply(struct hawser__outgoing *outgoing, const struct hawser_
 	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
 }
 
+/* The reply, which is whole. */
+static void take_reply(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	ProtobufCAllocator arena = {NULL};
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	bool too_large;
+
+	if (outgoing->replies)
+		arena = hawser__arena_allocator(outgoing->replies);
+	outgoing->reply = hawser__arrival_unpack(arrival, outgoing->replies ? &arena : NULL);
+	if (outgoing->reply)
+		return;
+	too_large = outgoing->replies && outgoing->replies->exhausted;
+	if (too_large)
+		snprintf(text, sizeof text, "%s: the reply of %zu bytes unpacks to more than %zu",
+			 method->name, arrival->size, outgoing->replies->limit);
+	else
+		snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s", method->name,
+			 arrival->size, method->reply->name);
+	set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
+		  HAWSER_OUTCOME_EXECUTED, text);
+}
+
+/* What came of a call that succeeded: a reply in this frame, or in pieces before it, or neither
+ * where replies are a stream. */
+static void succeed(struct hawser__connection *connection, struct hawser__outgoing *outgoing,
+		    const struct hawser__frame *frame)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	struct hawser__stream *stream = outgoing->call.stream;
+	struct hawser__arrival view, *reply = &view;
+
+	if (stream && stream->coming) {
+		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED,
+			  "the call ended in the middle of a message");
+	} else if (method->kind & HAWSER_SERVER_STREAM) {
+		/* Its messages came before. */
+	} else if (frame->payload_length > reply_limit(connection, method)) {
+		refuse_reply(outgoing, frame, reply_limit(connection, method));
+	} else {
+		hawser__arrival_view(&view, method->reply, frame->payload, frame->payload_length);
+		/* It stays where it is until the call is freed: the reply may borrow from it. */
+		if (stream && stream->first)
+			reply = stream->first;
+		take_reply(outgoing, reply);
+	}
+	if (outgoing->error.status == HAWSER_OK)
+		connection->n_succeeded++;
+}
+
 void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame)
 {
 	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
 	struct hawser__outgoing *outgoing;
-	const struct hawser_method *method;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
 
 	/* Abandoned while its end was under way. */
 	if (!call || !call->is_outgoing)
 		return;
 	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
-	method = call->method;
 	if (frame->status)
 		set_error(outgoing, status_of(frame), outcome_of(frame), NULL);
 	if (frame->more)
 		take_rare(outgoing, frame);
-	if (outgoing->error.status == HAWSER_OK && method->kind & HAWSER_SERVER_STREAM) {
-		connection->n_succeeded++;
-	} else if (outgoing->error.status == HAWSER_OK &&
-		   frame->payload_length > reply_limit(connection, method)) {
-		refuse_reply(outgoing, frame, reply_limit(connection, method));
-	} else if (outgoing->error.status == HAWSER_OK) {
-		ProtobufCAllocator arena = {NULL};
-
-		if (outgoing->replies)
-			arena = hawser__arena_allocator(outgoing->replies);
-		outgoing->reply =
-			protobuf_c_message_unpack(method->reply, outgoing->replies ? &arena : NULL,
-						  frame->payload_length, frame->payload);
-		if (!outgoing->reply) {
-			bool too_large = outgoing->replies && outgoing->replies->exhausted;
-
-			if (too_large)
-				snprintf(text, sizeof text,
-					 "%s: the reply of %zu bytes unpacks to more than %zu",
-					 method->name, frame->payload_length,
-					 outgoing->replies->limit);
-			else
-				snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s",
-					 method->name, frame->payload_length, method->reply->name);
-			set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
-				  HAWSER_OUTCOME_EXECUTED, text);
-		}
-		if (outgoing->error.status == HAWSER_OK)
-			connection->n_succeeded++;
+	if (outgoing->error.status == HAWSER_OK) {
+		succeed(connection, outgoing, frame);
 	} else if (outgoing->error.outcome == HAWSER_OUTCOME_NOT_EXECUTED) {
 		/* Perhaps the peer did not understand the method: name it again next time. */
-		hawser__map_remove(&connection->announced, (uintptr_t)method);
+		hawser__map_remove(&connection->announced, (uintptr_t)call->method);
 		connection->last_method = NULL;
 	}
 	finish(outgoing);
-}
-
-void hawser__outgoing_message(struct hawser__connection *connection,
-			      const struct hawser__frame *frame)
-{
-	struct hawser_call *call = hawser__call_table_find(&connection->calls, frame->id);
-	struct hawser__outgoing *outgoing;
-	size_t limit;
-
-	/* Abandoned while it was under way. */
-	if (!call || !call->is_outgoing)
-		return;
-	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
-	if (!(call->method->kind & HAWSER_SERVER_STREAM) || outgoing->window <= 0) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
-					 "message: call %llu (%s) %s",
-					 (unsigned long long)frame->id, call->method->name,
-					 outgoing->window <= 0 ? "has used up its window"
-							       : "is no stream of replies");
-		return;
-	}
-	outgoing->window -= (long long)frame->payload_length + HAWSER__MESSAGE_COST;
-	limit = reply_limit(connection, call->method);
-	if (frame->payload_length > limit)
-		hawser__outgoing_abandon(outgoing, HAWSER_RESOURCE_EXHAUSTED,
-					 "%s: a message has %zu bytes, the limit is %zu",
-					 call->method->name, frame->payload_length, limit);
-	else
-		outgoing->ops->message(outgoing, frame->payload, frame->payload_length);
-}
-
-void hawser__outgoing_consumed(struct hawser__outgoing *outgoing, size_t length)
-{
-	struct hawser__carrier *carrier = outgoing->call.carrier;
-	struct hawser__connection *connection;
-
-	outgoing->consumed += length + HAWSER__MESSAGE_COST;
-	if (!carrier)
-		return;
-	connection = connection_of(outgoing);
-	if (outgoing->consumed < connection->window / 2)
-		return;
-	/* Without memory it is tried again with the next message. */
-	if (carrier->ops->send_window(carrier, &outgoing->call, outgoing->consumed) < 0)
-		return;
-	outgoing->window += (long long)outgoing->consumed;
-	outgoing->consumed = 0;
-	hawser__connection_flush_soon(connection);
 }
 
 void hawser__outgoing_oversized(struct hawser__connection *connection,
@@ -370,10 +438,6 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 
 	if (!call || !call->is_outgoing)
 		return;
-	if (frame->kind == HAWSER__FRAME_MESSAGE) {
-		hawser__outgoing_message(connection, frame);
-		return;
-	}
 	outgoing = hawser__container_of(call, struct hawser__outgoing, call);
 	refuse_reply(outgoing, frame, reply_limit(connection, call->method));
 	finish(outgoing);

@@ -7,6 +7,7 @@
 #include "rpc/call.h"
 #include "util/list.h"
 
+struct hawser__arrival;
 struct hawser__connection;
 struct hawser__frame;
 
@@ -16,10 +17,14 @@ struct hawser__outgoing;
 struct hawser__outgoing_ops {
 	/** It has ended: `error` tells how, `reply` is the callee's. Runs once. */
 	void (*done)(struct hawser__outgoing *outgoing);
-	/** A message of a stream has come; it is borrowed. Tell hawser__outgoing_consumed(). */
-	void (*message)(struct hawser__outgoing *outgoing, const uint8_t *packed, size_t length);
+	/** A message of a stream has come, to be freed. Tell hawser__stream_taken(). */
+	void (*message)(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival);
+	/** The same for a stream whose messages are taken out of its queue. */
+	void (*arrived)(struct hawser__outgoing *outgoing);
 	/* What the user asks of it; NULL where there is no user. See hawser_call_recv() and so on.
 	 */
+	int (*send)(struct hawser__outgoing *outgoing, const struct hawser__content *content);
+	int (*end)(struct hawser__outgoing *outgoing);
 	int (*receive)(struct hawser__outgoing *outgoing, ProtobufCMessage **message);
 	int (*cancel)(struct hawser__outgoing *outgoing);
 	void (*release)(struct hawser__outgoing *outgoing);
@@ -28,8 +33,6 @@ struct hawser__outgoing_ops {
 struct hawser__outgoing {
 	struct hawser_call call;
 	const struct hawser__outgoing_ops *ops;
-	long long window; /* bytes of messages that the peer may still send */
-	size_t consumed;  /* bytes that were taken since it was last let send more */
 	/** Where the reply is unpacked; NULL: in memory of its own. */
 	struct hawser__arena *replies;
 	ProtobufCMessage *reply;
@@ -55,7 +58,7 @@ uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
 				   uint64_t now_ms);
 
 /**
- * Sends it. On failure `done` has not run, error is filled. Returns 0 or a negative errno:
+ * Sends it; `request` is NULL for a stream of them. On failure `done` has not run, error is filled. Returns 0 or a negative errno:
  * -EINVAL (metadata), -EMSGSIZE, -ENOBUFS (too much unsent), -ENOMEM, -ETIMEDOUT (the deadline has
  * passed).
  */
@@ -68,11 +71,14 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 /** A connection is there: calls that waited for it have less time left than when they were made. */
 void hawser__outgoing_retime(struct hawser__connection *connection);
 
-/** A message of a stream came. */
-void hawser__outgoing_message(struct hawser__connection *connection,
-			      const struct hawser__frame *frame);
-/** A message of so many bytes was taken off the owner's hands: the peer may send more. */
-void hawser__outgoing_consumed(struct hawser__outgoing *outgoing, size_t length);
+/**
+ * Sends the next message of a stream of requests. 0, -EALREADY (its last was sent), -EPIPE (it is
+ * over), -EAGAIN (it has to wait), -EMSGSIZE (over a limit; the call has ended) or -ENOMEM.
+ */
+int hawser__outgoing_send(struct hawser__outgoing *outgoing, const struct hawser__content *content,
+			  size_t max_request_bytes);
+/** Says that no more follow. 0, -EALREADY, -EPIPE or -ENOMEM. */
+int hawser__outgoing_send_last(struct hawser__outgoing *outgoing);
 /** The reply was above our limit and was not received. */
 void hawser__outgoing_oversized(struct hawser__connection *connection,
 				const struct hawser__frame *frame);

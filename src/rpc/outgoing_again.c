@@ -6,6 +6,7 @@
 
 #include "rpc/connection.h"
 #include "rpc/outgoing.h"
+#include "rpc/stream.h"
 #include "util/alloc.h"
 #include <string.h>
 
@@ -69,14 +70,20 @@ static bool send_again(struct hawser__connection *connection, struct hawser__out
 
 	if (!again || again->times >= TIMES_MOST || call->deadline_ms <= now_ms)
 		return false;
+	struct hawser__content content = {.packed = again->request, .length = again->length};
+
 	if (call->deadline_ms != UINT64_MAX)
 		timeout_ms = call->deadline_ms - now_ms;
 	hawser__call_table_remove(&connection->calls, old_id);
+	/* What waits of the request, and came of the reply, belongs to the old one. */
+	carrier->ops->drop(carrier, call, true);
+	hawser__stream_leave(call->stream);
+	hawser__stream_free(call->stream);
+	call->stream = NULL;
 	call->id = connection->session.next_call;
 	if (hawser__call_table_insert(&connection->calls, call) == 0) {
 		if (carrier->ops->send_call(carrier, call, timeout_ms, again->metadata,
-					    again->n_metadata, NULL, again->request,
-					    again->length) == 0) {
+					    again->n_metadata, &content) == 0) {
 			hawser__session_take_call(&connection->session);
 			hawser__list_move(&connection->outgoing, &outgoing->link);
 			again->times++;

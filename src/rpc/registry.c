@@ -109,7 +109,8 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 	for (; n < service->n_methods && r == 0; n++) {
 		struct hawser__entry *entry = &registered->entries[n];
 
-		*entry = (struct hawser__entry){&service->methods[n], service, handlers, data};
+		*entry = (struct hawser__entry){
+			&service->methods[n], service, handlers, data, NULL, NULL};
 		r = insert(registry, entry->method->id, entry, error);
 		if (r < 0)
 			break;
@@ -145,6 +146,18 @@ const struct hawser__entry *hawser__registry_find_name(const struct hawser__regi
 	const struct hawser__entry *entry = hawser__map_find(&registry->methods, name_key(name));
 
 	return entry && strcmp(entry->method->name, name) == 0 ? entry : NULL;
+}
+
+int hawser__registry_set_raw(struct hawser__registry *registry, const char *name,
+			     hawser_raw_fn *handler, void *data)
+{
+	struct hawser__entry *entry = hawser__map_find(&registry->methods, name_key(name));
+
+	if (!entry || strcmp(entry->method->name, name) != 0)
+		return -ENOENT;
+	entry->raw = handler;
+	entry->raw_data = data;
+	return 0;
 }
 
 /* ---- explaining ---- */

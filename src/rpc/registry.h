@@ -15,6 +15,8 @@ struct hawser__entry {
 	const struct hawser_service *service;
 	const void *handlers;
 	void *data;
+	hawser_raw_fn *raw; /* gets the requests as they came; NULL: the handlers get them */
+	void *raw_data;
 };
 
 struct hawser__registered; /* one service */
@@ -30,6 +32,10 @@ void hawser__registry_deinit(struct hawser__registry *registry);
 /** 0, -EINVAL, -EEXIST or -ENOMEM; all of the service or nothing. */
 int hawser__registry_add(struct hawser__registry *registry, const struct hawser_service *service,
 			 const void *handlers, void *data, struct hawser_error *error);
+
+/** Gives a method's requests to `handler`. 0 or -ENOENT. */
+int hawser__registry_set_raw(struct hawser__registry *registry, const char *name,
+			     hawser_raw_fn *handler, void *data);
 
 /** NULL: not served. */
 static inline const struct hawser__entry *hawser__registry_find(

@@ -2,6 +2,7 @@
 
 #include "rpc/server.h"
 
+#include "rpc/flow_options.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -98,7 +99,12 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(unix_mode, UNIX_MODE);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
-	return 0;
+	return hawser__flow_options_check(
+		"server", &(struct hawser__flow_options){
+				  &checked->stream_window_bytes, &checked->max_stream_window_bytes,
+				  &checked->max_unread_bytes, checked->slow_peer,
+				  checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
+		error);
 }
 
 /* ---- workers ---- */
@@ -432,6 +438,26 @@ int hawser_server_add(struct hawser_server *server, const struct hawser_service 
 	return hawser__registry_add(&server->registry, service, handlers, data, error);
 }
 
+int hawser_server_set_raw(struct hawser_server *server, const char *method, hawser_raw_fn *handler,
+			  void *data, struct hawser_error *error)
+{
+	int r;
+
+	if (!server || !method || !handler)
+		return hawser__error_set(error, -EINVAL,
+					 "set_raw: the server, the method or the handler is NULL");
+	if (server->phase != HAWSER__SERVER_NEW)
+		return hawser__error_set(error, -EBUSY,
+					 "set_raw %s: the server runs; call it before that", method);
+	r = hawser__registry_set_raw(&server->registry, method, handler, data);
+	if (r < 0)
+		return hawser__error_set(error, r,
+					 "set_raw %s: no such method is registered; register its "
+					 "service first, and name it as in \"demo.Greeter/Hello\"",
+					 method);
+	return 0;
+}
+
 void hawser_server_get_stats(struct hawser_server *server, struct hawser_server_stats *stats)
 {
 	struct hawser_server_stats now = {.size = sizeof now};
@@ -442,6 +468,7 @@ void hawser_server_get_stats(struct hawser_server *server, struct hawser_server_
 	now.connections_accepted = atomic_load_explicit(&server->accepted, memory_order_relaxed);
 	now.connections_refused = atomic_load_explicit(&server->refused, memory_order_relaxed);
 	now.protocol_errors = atomic_load_explicit(&server->protocol_errors, memory_order_relaxed);
+	now.slow_peers = atomic_load_explicit(&server->slow_peers, memory_order_relaxed);
 	now.sessions_resumed = atomic_load_explicit(&server->resumed, memory_order_relaxed);
 	now.sessions_taken_over = atomic_load_explicit(&server->taken_over, memory_order_relaxed);
 	now.sessions_expired = atomic_load_explicit(&server->expired, memory_order_relaxed);

@@ -63,7 +63,7 @@ struct hawser_server {
 	struct event stop_event;
 	atomic_bool was_cut; /* calls were cut when the drain's time was over */
 	atomic_uint n_connections;
-	atomic_ullong accepted, refused, protocol_errors;
+	atomic_ullong accepted, refused, protocol_errors, slow_peers;
 	pthread_mutex_t sessions_lock;
 	struct hawser__store sessions;
 	size_t n_going, going_bytes; /* evicted, and about to end on their workers */

@@ -4,6 +4,7 @@
 #include "rpc/agreement.h"
 #include "rpc/server.h"
 #include "util/log.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <hawser/version.h>
 #include <limits.h>
@@ -18,7 +19,6 @@ enum {
 	/* No client may make the server's timers run faster than this. */
 	HEARTBEAT_LEAST_MS = 10,
 	/* A window to begin with; more would be no bound. */
-	WINDOW_MOST = 1 << 30,
 };
 
 static const struct hawser__connection_ops ops;
@@ -116,6 +116,15 @@ static void agree_on_time(struct hawser__connection *connection, const Hawser__O
 	opened->silence_timeout_ms = silence_ms;
 }
 
+/* Of messages to the client. */
+static size_t window_of(const Hawser__Open *open)
+{
+	uint64_t bytes = open->stream_window_bytes ? open->stream_window_bytes
+						   : HAWSER__DEFAULT_WINDOW_BYTES;
+
+	return bytes < HAWSER__WINDOW_MOST ? (size_t)bytes : HAWSER__WINDOW_MOST;
+}
+
 void hawser__server_answer(struct hawser__connection *connection, const Hawser__Open *open)
 {
 	struct hawser_server *server = worker_of(connection)->server;
@@ -133,10 +142,8 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 	opened.software = (char *)"hawser " HAWSER_VERSION;
 	opened.max_request_bytes = options->max_request_bytes;
 	opened.max_calls = options->max_calls;
-	if (open->stream_window_bytes)
-		connection->peer_window = open->stream_window_bytes < WINDOW_MOST
-						  ? (size_t)open->stream_window_bytes
-						  : WINDOW_MOST;
+	hawser__outbox_set_windows(&connection->session, window_of(open));
+	opened.stream_window_bytes = connection->window;
 	agree_on_time(connection, open, &opened);
 	if (connection->holds) {
 		told.id = session->id;
@@ -247,6 +254,14 @@ void hawser__server_adopt(struct hawser__worker *worker, int fd, uint8_t *data, 
 		.max_payload = server->options.max_request_bytes,
 		.max_unsent = server->options.max_unsent_bytes,
 		.max_log = server->options.max_log_bytes,
+		.max_reply = server->options.max_reply_bytes,
+		.window = server->options.stream_window_bytes,
+		.max_window = server->options.max_stream_window_bytes,
+		.max_unread = server->options.max_unread_bytes,
+		.patience = {.policy = server->options.slow_peer,
+			     .timeout_ms = server->options.slow_peer_timeout_ms,
+			     .bytes = server->options.slow_peer_bytes,
+			     .count = &server->slow_peers},
 		.log_total = &server->log_bytes,
 	};
 	struct hawser__connection *connection = hawser__connection_new(&setup);

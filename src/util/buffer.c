@@ -18,6 +18,7 @@ void hawser__pool_deinit(struct hawser__pool *pool)
 {
 	chunks_free(&pool->small);
 	chunks_free(&pool->large);
+	chunks_free(&pool->pieces);
 }
 
 /* Where chunks of this capacity are kept; NULL: nowhere. */
@@ -25,10 +26,37 @@ static struct hawser__chunks *chunks_of(struct hawser__pool *pool, size_t capaci
 {
 	if (capacity == HAWSER__CHUNK_BYTES)
 		return &pool->large;
+	if (capacity == HAWSER__PIECE_CHUNK_BYTES)
+		return &pool->pieces;
 	return capacity == HAWSER__SMALL_CHUNK_BYTES ? &pool->small : NULL;
 }
 
-static struct hawser__chunk *chunk_get(struct hawser__pool *pool, size_t capacity)
+/* ---- loans ---- */
+
+struct hawser__loan *hawser__loan_new(void (*release)(void *data), void *data)
+{
+	struct hawser__loan *loan = hawser__malloc(sizeof *loan);
+
+	if (!loan)
+		return NULL;
+	atomic_init(&loan->references, 1);
+	loan->release = release;
+	loan->data = data;
+	return loan;
+}
+
+void hawser__loan_unref(struct hawser__loan *loan)
+{
+	if (!loan || atomic_fetch_sub_explicit(&loan->references, 1, memory_order_acq_rel) > 1)
+		return;
+	if (loan->release)
+		loan->release(loan->data);
+	free(loan);
+}
+
+/* ---- chunks ---- */
+
+struct hawser__chunk *hawser__chunk_new(struct hawser__pool *pool, size_t capacity)
 {
 	struct hawser__chunks *chunks = chunks_of(pool, capacity);
 	struct hawser__chunk *chunk = chunks ? chunks->free : NULL;
@@ -43,18 +71,37 @@ static struct hawser__chunk *chunk_get(struct hawser__pool *pool, size_t capacit
 		if (!chunk)
 			return NULL;
 		chunk->capacity = capacity;
+		chunk->loan = NULL;
+		chunk->data = chunk->storage;
 	}
 	chunk->next = NULL;
 	chunk->start = chunk->end = 0;
+	chunk->mark = 0;
 	return chunk;
 }
 
-static void chunk_put(struct hawser__pool *pool, struct hawser__chunk *chunk)
+struct hawser__chunk *hawser__chunk_borrow(struct hawser__loan *loan, const uint8_t *data,
+					   size_t size)
 {
-	struct hawser__chunks *chunks = chunks_of(pool, chunk->capacity);
+	struct hawser__chunk *chunk = hawser__malloc(sizeof *chunk);
 
-	if (!chunks || chunks->count >= HAWSER__POOL_CHUNKS) {
+	if (!chunk)
+		return NULL;
+	loan->references++;
+	*chunk = (struct hawser__chunk){
+		.data = (uint8_t *)(uintptr_t)data, .end = size, .capacity = size, .loan = loan};
+	return chunk;
+}
+
+void hawser__chunk_free(struct hawser__pool *pool, struct hawser__chunk *chunk)
+{
+	struct hawser__loan *loan = chunk->loan;
+	struct hawser__chunks *chunks = loan ? NULL : chunks_of(pool, chunk->capacity);
+
+	if (!chunks || chunks->count >= HAWSER__POOL_CHUNKS ||
+	    chunks->count * chunk->capacity >= HAWSER__POOL_BYTES) {
 		free(chunk);
+		hawser__loan_unref(loan);
 		return;
 	}
 	chunk->next = chunks->free;
@@ -69,7 +116,7 @@ static void drop_first(struct hawser__buffer *buffer)
 	buffer->first = chunk->next;
 	if (!buffer->first)
 		buffer->last = NULL;
-	chunk_put(buffer->pool, chunk);
+	hawser__chunk_free(buffer->pool, chunk);
 }
 
 void hawser__buffer_init(struct hawser__buffer *buffer, struct hawser__pool *pool)
@@ -84,6 +131,19 @@ void hawser__buffer_deinit(struct hawser__buffer *buffer)
 	buffer->length = 0;
 }
 
+static void append(struct hawser__buffer *buffer, struct hawser__chunk *chunk)
+{
+	/* Room that was reserved and not committed may have left one empty chunk. */
+	if (buffer->first && !buffer->length)
+		drop_first(buffer);
+	chunk->next = NULL;
+	if (buffer->last)
+		buffer->last->next = chunk;
+	else
+		buffer->first = chunk;
+	buffer->last = chunk;
+}
+
 uint8_t *hawser__buffer_reserve_slow(struct hawser__buffer *buffer, size_t size)
 {
 	size_t capacity = buffer->length ? HAWSER__CHUNK_BYTES : HAWSER__SMALL_CHUNK_BYTES;
@@ -91,18 +151,17 @@ uint8_t *hawser__buffer_reserve_slow(struct hawser__buffer *buffer, size_t size)
 
 	if (size > capacity)
 		capacity = size > HAWSER__CHUNK_BYTES ? size : HAWSER__CHUNK_BYTES;
-	chunk = chunk_get(buffer->pool, capacity);
+	chunk = hawser__chunk_new(buffer->pool, capacity);
 	if (!chunk)
 		return NULL;
-	/* Room that was reserved and not committed may have left one empty chunk. */
-	if (buffer->first && !buffer->length)
-		drop_first(buffer);
-	if (buffer->last)
-		buffer->last->next = chunk;
-	else
-		buffer->first = chunk;
-	buffer->last = chunk;
+	append(buffer, chunk);
 	return chunk->data;
+}
+
+void hawser__buffer_link(struct hawser__buffer *buffer, struct hawser__chunk *chunk)
+{
+	append(buffer, chunk);
+	buffer->length += chunk->end - chunk->start;
 }
 
 int hawser__buffer_peek_from(const struct hawser__chunk *chunk, size_t at, struct iovec *iov,

@@ -134,6 +134,12 @@ static bool decode_body(struct hawser__frame *frame)
 			if (!read_varint(&reader, &value))
 				return false;
 			frame->last = value != 0;
+		} else if (kind == HAWSER__FRAME_MESSAGE && tag == TAG(3, WIRE_VARINT)) {
+			if (!read_varint(&reader, &frame->size))
+				return false;
+		} else if (kind == HAWSER__FRAME_CALL && tag == TAG(6, WIRE_VARINT)) {
+			if (!read_varint(&reader, &frame->size))
+				return false;
 		} else if (kind == HAWSER__FRAME_WINDOW && tag == TAG(2, WIRE_VARINT)) {
 			if (!read_varint(&reader, &frame->window))
 				return false;
@@ -406,12 +412,33 @@ uint8_t *hawser__frame_put_message(struct hawser__buffer *out, uint64_t ack, uin
 			 payload_length);
 }
 
-uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t id, uint64_t bytes)
+size_t hawser__frame_message_head(uint8_t head[HAWSER__MESSAGE_HEAD], uint64_t ack, uint64_t id,
+				  uint64_t size, size_t payload_length)
+{
+	uint8_t fields[FIELDS_MAX], *end = put_field(fields, 1, id);
+	size_t fields_length = (size_t)((end = put_field(end, 3, size)) - fields);
+	size_t length = 2 + fields_length + 1 + varint_length(payload_length) + payload_length;
+	uint8_t *at;
+
+	if (ack)
+		length += 1 + varint_length(ack);
+	at = put_prefix(head, length);
+	*at++ = TAG(HAWSER__FRAME_MESSAGE, WIRE_BYTES);
+	*at++ = (uint8_t)fields_length;
+	memcpy(at, fields, fields_length);
+	at = put_field(at + fields_length, FIELD_ACK, ack);
+	*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);
+	at = put_varint(at, payload_length);
+	return (size_t)(at - head);
+}
+
+uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+				  uint64_t bytes)
 {
 	uint8_t fields[FIELDS_MAX], *at = put_field(fields, 1, id);
 
 	at = put_field(at, 2, bytes);
-	return put_frame(out, HAWSER__FRAME_WINDOW, 0, fields, (size_t)(at - fields), NULL, 0, 0);
+	return put_frame(out, HAWSER__FRAME_WINDOW, ack, fields, (size_t)(at - fields), NULL, 0, 0);
 }
 
 uint8_t *hawser__frame_put_ack(struct hawser__buffer *out, uint64_t ack)

@@ -45,6 +45,9 @@ enum {
 	/* The head of a frame that is too long to take stands within so many bytes:
 	 * metadata, details, texts and their tags. Less than the overhead above. */
 	HAWSER__FRAME_HEAD = 32 * 1024,
+	/* Everything of a message frame that goes before its payload: prefix, kind, id, size, ack and
+	 * the payload's tag, each as long as it can be. */
+	HAWSER__MESSAGE_HEAD = 4 + 2 + 11 + 11 + 11 + 6,
 };
 
 struct hawser__frame {
@@ -64,6 +67,8 @@ struct hawser__frame {
 	uint32_t outcome;
 	/* Message */
 	bool last;
+	/* Call, message: how long the message is that comes in pieces; 0: it does not */
+	uint64_t size;
 	/* Window */
 	uint64_t window;
 	/* Any kind: how many session frames the peer has, if it says so; else 0 */
@@ -102,7 +107,14 @@ uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t ack, uint64_
 			       size_t extra_length, size_t payload_length);
 uint8_t *hawser__frame_put_message(struct hawser__buffer *out, uint64_t ack, uint64_t id, bool last,
 				   size_t payload_length);
-uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t id, uint64_t bytes);
+/**
+ * What goes before the payload of a message frame, for one whose payload lies elsewhere. Returns how
+ * many bytes of `head` that is.
+ */
+size_t hawser__frame_message_head(uint8_t head[HAWSER__MESSAGE_HEAD], uint64_t ack, uint64_t id,
+				  uint64_t size, size_t payload_length);
+uint8_t *hawser__frame_put_window(struct hawser__buffer *out, uint64_t ack, uint64_t id,
+				  uint64_t bytes);
 /** Nothing but how many session frames have come. */
 uint8_t *hawser__frame_put_ack(struct hawser__buffer *out, uint64_t ack);
 /** Ping, pong and cancel: a single number. */

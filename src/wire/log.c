@@ -23,8 +23,7 @@ uint8_t *hawser__log_appended(struct hawser__log *log, size_t length)
 {
 	struct hawser__chunk *last = log->frames.last;
 
-	log->last++;
-	log->unwritten += length;
+	hawser__log_grown(log, length);
 	return last->data + last->end - length;
 }
 
@@ -33,14 +32,15 @@ uint8_t *hawser__log_appended(struct hawser__log *log, size_t length)
 /* Removes bytes at the front; the cursor stays where it is, or comes to the new front. */
 static void drop(struct hawser__log *log, size_t length)
 {
-	struct hawser__chunk *first = log->frames.first;
+	while (length) {
+		const struct hawser__chunk *first = log->frames.first;
+		size_t queued = first->end - first->start, part = length < queued ? length : queued;
 
-	if (length >= log->frames.length)
-		log->chunk = NULL;
-	/* A frame lies in one chunk, so only the first can go. */
-	else if (first == log->chunk && length == first->end - first->start)
-		log->chunk = NULL;
-	hawser__buffer_consume(&log->frames, length);
+		if (first == log->chunk && part == queued)
+			log->chunk = NULL;
+		hawser__buffer_consume(&log->frames, part);
+		length -= part;
+	}
 }
 
 /* Removes the frames up to that number, a chunk at a time. */
@@ -177,13 +177,27 @@ int hawser__log_resume(struct hawser__log *log, uint64_t count)
 	return 0;
 }
 
+/* What the frames acknowledge came in a session that is over. */
+static void clear_acks(struct hawser__log *log)
+{
+	size_t beyond = 0; /* how far the last frame reaches into this chunk */
+
+	for (struct hawser__chunk *chunk = log->frames.first; chunk; chunk = chunk->next) {
+		size_t at = chunk->start + beyond;
+
+		while (at < chunk->end) {
+			uint8_t *frame = chunk->data + at;
+
+			at += HAWSER__FRAME_PREFIX + hawser__frame_length(frame);
+			hawser__frame_clear_ack(frame);
+		}
+		beyond = at - chunk->end;
+	}
+}
+
 void hawser__log_restart(struct hawser__log *log)
 {
 	forget(log, log->sent);
 	log->restarted = log->sent;
-	/* What they acknowledge came in the session that is over. */
-	for (struct hawser__chunk *chunk = log->frames.first; chunk; chunk = chunk->next)
-		for (size_t at = chunk->start; at < chunk->end;
-		     at += HAWSER__FRAME_PREFIX + hawser__frame_length(chunk->data + at))
-			hawser__frame_clear_ack(chunk->data + at);
+	clear_acks(log);
 }

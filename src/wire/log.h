@@ -4,7 +4,8 @@
  * cursor says what went to the present connection; frames leave at the front when the peer
  * acknowledges them. When the connection is lost the cursor goes back to the
  * front, and all that the peer may not have is written once more. Frames are
- * numbered by their order alone, and tell their own length, so there is no index.
+ * numbered by their order alone, and tell their own length, so there is no index. A frame's head
+ * lies in one chunk; its payload may go on in the next.
  *
  * A log that is not kept (the connection carries no session) forgets each frame as soon
  * as it is written. Its numbers still tell what was sent and what was not. */
@@ -33,7 +34,14 @@ struct hawser__log {
 void hawser__log_init(struct hawser__log *log, struct hawser__pool *pool);
 void hawser__log_deinit(struct hawser__log *log);
 
-/** A frame was appended to `frames`, of so many bytes with its prefix. Returns where it begins. */
+/** A frame was put at the end of `frames`, of so many bytes with its prefix. */
+static inline void hawser__log_grown(struct hawser__log *log, size_t length)
+{
+	log->last++;
+	log->unwritten += length;
+}
+
+/** The same for one that lies in one chunk. Returns where it begins. */
 uint8_t *hawser__log_appended(struct hawser__log *log, size_t length);
 
 /** Up to `max` pieces of what is to be written next, at most `limit` bytes; returns how many. */

@@ -3,6 +3,7 @@
 #include "wire/session.h"
 
 #include "util/alloc.h"
+#include "wire/outbox.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,10 +18,20 @@ void hawser__session_init(struct hawser__session *session, bool is_server, size_
 	session->next_call = is_server ? 2 : 1;
 	hawser__buffer_init(&session->control, pool);
 	hawser__log_init(&session->log, pool);
+	hawser__list_init(&session->turns);
+	session->peer_window = HAWSER__DEFAULT_WINDOW_BYTES;
 }
 
 void hawser__session_deinit(struct hawser__session *session)
 {
+	struct hawser__outbox *outbox;
+	size_t at = 0;
+
+	while ((outbox = hawser__outbox_next(session, &at))) {
+		hawser__outbox_free(session, outbox);
+		at = 0;
+	}
+	hawser__map_deinit(&session->outboxes);
 	hawser__buffer_deinit(&session->control);
 	hawser__log_deinit(&session->log);
 	explicit_bzero(session->token, sizeof session->token);
@@ -229,6 +240,30 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 	return -EMSGSIZE;
 }
 
+bool hawser__session_begins_message(const struct hawser__session *session, const uint8_t *data,
+				    size_t length, struct hawser__frame *frame)
+{
+	uint32_t size;
+	const char *why;
+
+	if (length <= HAWSER__FRAME_PREFIX + 1 || session->state != HAWSER__SESSION_OPEN ||
+	    data[HAWSER__FRAME_PREFIX] >> 3 != HAWSER__FRAME_MESSAGE)
+		return false;
+	size = hawser__frame_length(data);
+	data += HAWSER__FRAME_PREFIX;
+	length -= HAWSER__FRAME_PREFIX;
+	return size <= session->max_frame && length < size &&
+	       hawser__frame_decode_head(frame, data, length, size, &why) == 0 &&
+	       frame->kind == HAWSER__FRAME_MESSAGE && frame->payload &&
+	       (size_t)(frame->payload - data) + frame->payload_length == size;
+}
+
+int hawser__session_took_message(struct hawser__session *session, const struct hawser__frame *frame,
+				 size_t length, struct hawser__problem *problem)
+{
+	return take(session, frame, length, problem);
+}
+
 /* ---- connections ---- */
 
 void hawser__session_begin(struct hawser__session *session, bool is_kept)
@@ -246,8 +281,7 @@ void hawser__session_lost(struct hawser__session *session)
 	session->state = HAWSER__SESSION_AWAY;
 }
 
-/* All that has come is told, or will be with what is queued. */
-static void told_all(struct hawser__session *session)
+void hawser__session_told(struct hawser__session *session)
 {
 	session->told = session->received;
 	session->untold_bytes = 0;
@@ -270,7 +304,7 @@ int hawser__session_resume(struct hawser__session *session, uint64_t received,
 		return -EBADMSG;
 	}
 	/* What has come is told in the same breath. */
-	told_all(session);
+	hawser__session_told(session);
 	hawser__session_begin(session, true);
 	return 0;
 }
@@ -281,7 +315,7 @@ void hawser__session_restart(struct hawser__session *session)
 	hawser__log_restart(&session->log);
 	session->state = HAWSER__SESSION_NEW;
 	session->last_call = session->received = 0;
-	told_all(session);
+	hawser__session_told(session);
 	session->id = session->attempt = 0;
 	explicit_bzero(session->token, sizeof session->token);
 }
@@ -377,7 +411,7 @@ const uint8_t *hawser__session_put_ack(struct hawser__session *session)
 
 	if (!hawser__frame_put_ack(&session->control, session->received))
 		return NULL;
-	told_all(session);
+	hawser__session_told(session);
 	return last_control(session, before);
 }
 
@@ -421,8 +455,7 @@ const uint8_t *hawser__session_put_close(struct hawser__session *session,
 		       : hawser__session_put(session, HAWSER__FRAME_CLOSE, &close.base);
 }
 
-/* What the next frame about a call tells of the peer's; 0: nothing. */
-static uint64_t riding_ack(const struct hawser__session *session)
+uint64_t hawser__session_riding_ack(const struct hawser__session *session)
 {
 	bool is_due = session->must_tell ||
 		      session->received - session->told >= HAWSER__ACK_FRAMES ||
@@ -439,8 +472,10 @@ static uint8_t *logged(struct hawser__session *session, size_t before, uint64_t 
 	if (!payload)
 		return NULL;
 	if (ack)
-		told_all(session);
+		hawser__session_told(session);
 	begin = hawser__log_appended(&session->log, session->log.frames.length - before);
+	if (!hawser__list_empty(&session->turns))
+		session->passed_bytes += session->log.frames.length - before;
 	if (start)
 		*start = begin;
 	return payload;
@@ -451,7 +486,7 @@ uint8_t *hawser__session_put_call(struct hawser__session *session, uint64_t id, 
 				  size_t payload_length, uint8_t **start)
 {
 	struct hawser__buffer *out = &session->log.frames;
-	uint64_t ack = riding_ack(session);
+	uint64_t ack = hawser__session_riding_ack(session);
 	size_t before = out->length;
 
 	return logged(session, before, ack,
@@ -465,7 +500,7 @@ uint8_t *hawser__session_put_end(struct hawser__session *session, uint64_t id, u
 				 size_t payload_length, uint8_t **start)
 {
 	struct hawser__buffer *out = &session->log.frames;
-	uint64_t ack = riding_ack(session);
+	uint64_t ack = hawser__session_riding_ack(session);
 	size_t before = out->length;
 
 	return logged(session, before, ack,
@@ -478,7 +513,7 @@ uint8_t *hawser__session_put_message(struct hawser__session *session, uint64_t i
 				     size_t payload_length, uint8_t **start)
 {
 	struct hawser__buffer *out = &session->log.frames;
-	uint64_t ack = riding_ack(session);
+	uint64_t ack = hawser__session_riding_ack(session);
 	size_t before = out->length;
 
 	return logged(session, before, ack,
@@ -498,7 +533,8 @@ uint8_t *hawser__session_put_window(struct hawser__session *session, uint64_t id
 				    uint8_t **start)
 {
 	struct hawser__buffer *out = &session->log.frames;
+	uint64_t ack = hawser__session_riding_ack(session);
 	size_t before = out->length;
 
-	return logged(session, before, 0, hawser__frame_put_window(out, id, bytes), start);
+	return logged(session, before, ack, hawser__frame_put_window(out, ack, id, bytes), start);
 }

@@ -18,6 +18,8 @@
 
 #include <hawser/common.h>
 
+#include "util/list.h"
+#include "util/map.h"
 #include "wire/frame.h"
 #include "wire/log.h"
 #include "wire/wire.pb-c.h"
@@ -26,7 +28,7 @@ enum {
 	HAWSER__PROTOCOL_VERSION = 1,
 	/* The largest message of an end that names no limit. */
 	HAWSER__DEFAULT_MESSAGE_BYTES = 4 << 20,
-	/* The window of a stream whose receiver names none, and what a message takes from it
+	/* The window of a call whose receiver names none, and what a message frame takes from it
 	 * besides its payload: empty messages must not be for nothing. */
 	HAWSER__DEFAULT_WINDOW_BYTES = 64 << 10,
 	HAWSER__MESSAGE_COST = 16,
@@ -36,7 +38,7 @@ enum {
 	/* An acknowledgement rides on the next frame when this much has come since the last one;
 	 * at twice as much it goes alone. */
 	HAWSER__ACK_FRAMES = 16,
-	HAWSER__ACK_BYTES = 16 * 1024,
+	HAWSER__ACK_BYTES = 64 * 1024,
 	HAWSER__TOKEN_BYTES = 16,
 };
 
@@ -60,6 +62,12 @@ struct hawser__session {
 	bool must_tell; /* with the next frame, however little it is */
 	struct hawser__buffer control;
 	struct hawser__log log;
+	/* What waits for its turn in the log; outbox.h. */
+	struct hawser__list turns;   /* outboxes that have something that may go */
+	struct hawser__map outboxes; /* all, by call */
+	size_t waiting_bytes;        /* in them */
+	size_t passed_bytes;         /* of small frames that went to the log since the last turn */
+	long long peer_window;       /* with which each call begins whose messages the peer takes */
 	/* What the peer asks for to let a new connection go on with this session. */
 	uint64_t id; /* 0: it cannot be gone on with */
 	uint8_t token[HAWSER__TOKEN_BYTES];
@@ -89,6 +97,17 @@ void hawser__session_deinit(struct hawser__session *session);
 ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *data, size_t length,
 			       struct hawser__frame *frame, size_t *need,
 			       struct hawser__problem *problem);
+
+/**
+ * Whether the first `length` bytes, which end within a frame, begin a message frame whose payload is
+ * its rest: then `frame` is valid but for the payload, which is not all there.
+ */
+bool hawser__session_begins_message(const struct hawser__session *session, const uint8_t *data,
+				    size_t length, struct hawser__frame *frame);
+/** Such a frame has come, from its first byte to its last, `length` with the prefix. 0, or -EBADMSG
+ * and the problem, as hawser__session_next(). */
+int hawser__session_took_message(struct hawser__session *session, const struct hawser__frame *frame,
+				 size_t length, struct hawser__problem *problem);
 
 /* ---- connections ---- */
 
@@ -139,6 +158,16 @@ static inline bool hawser__session_must_ack(const struct hawser__session *sessio
 bool hawser__session_urge_ack(struct hawser__session *session);
 /** Queues one. Returns where it begins; NULL without memory. */
 const uint8_t *hawser__session_put_ack(struct hawser__session *session);
+/** What the next frame about a call is to acknowledge; 0: nothing. */
+uint64_t hawser__session_riding_ack(const struct hawser__session *session);
+/** All that has come was acknowledged. */
+void hawser__session_told(struct hawser__session *session);
+
+/** Bytes that wait for anything: their turn, the socket, or the peer's acknowledgement. */
+static inline size_t hawser__session_backlog(const struct hawser__session *session)
+{
+	return session->log.frames.length + session->waiting_bytes;
+}
 
 /** Queues a frame that is not about a call. Returns where it begins; NULL without memory. */
 const uint8_t *hawser__session_put(struct hawser__session *session, enum hawser__frame_kind kind,

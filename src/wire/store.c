@@ -81,7 +81,7 @@ void hawser__store_leave(struct hawser__store *store, struct hawser__kept *kept)
 {
 	if (!hawser__list_empty(&kept->away))
 		return;
-	kept->log_bytes = kept->session->log.frames.length;
+	kept->log_bytes = hawser__session_backlog(kept->session);
 	hawser__list_append(&store->away, &kept->away);
 	store->n_away++;
 	store->away_bytes += kept->log_bytes;
@@ -89,7 +89,7 @@ void hawser__store_leave(struct hawser__store *store, struct hawser__kept *kept)
 
 void hawser__store_resize(struct hawser__store *store, struct hawser__kept *kept)
 {
-	size_t now = kept->session->log.frames.length;
+	size_t now = hawser__session_backlog(kept->session);
 
 	if (hawser__list_empty(&kept->away))
 		return;

@@ -295,7 +295,7 @@ START_TEST(windows_and_acks_are_written_byte_for_byte_as_protobuf_c_does)
 			window.bytes = random_number();
 			frame.kind_case = HAWSER__FRAME__KIND_WINDOW;
 			frame.window = &window;
-			quick_assert(hawser__frame_put_window(&out, window.id, window.bytes));
+			quick_assert(hawser__frame_put_window(&out, 0, window.id, window.bytes));
 		} else {
 			/* Of no kind, so that it is to be marked ignorable. */
 			frame.ack = random_number() | 1;
@@ -454,7 +454,7 @@ static bool write_all(void *data)
 		written_frames++;
 	if (hawser__frame_put_call(&out, 7, 1, 1, 1, NULL, 0, 0))
 		written_frames++;
-	if (hawser__frame_put_window(&out, 1, 1))
+	if (hawser__frame_put_window(&out, 0, 1, 1))
 		written_frames++;
 	if (hawser__frame_put_ack(&out, 7))
 		written_frames++;

@@ -224,7 +224,7 @@ static void put_any(uint64_t ack)
 						 length);
 		break;
 	case 3:
-		quick_assert(hawser__frame_put_window(&out, random_number(), random_number()));
+		quick_assert(hawser__frame_put_window(&out, 0, random_number(), random_number()));
 		return;
 	default:
 		quick_assert(hawser__frame_put_number(&out, HAWSER__FRAME_CANCEL, random_number()));

@@ -1,0 +1,88 @@
+/* What a call has to send and may not send yet.
+ *
+ * Small frames go into the log at once. A message that is too large for one frame, and all
+ * that its call says behind it, waits here, cut into pieces. When there is room in the log, each
+ * outbox in turn gives it one piece: so the frames of many calls interleave, whatever the size
+ * of their messages, and what is small never waits behind more than a few pieces. A piece is
+ * linked into the log, not copied.
+ *
+ * An outbox also holds the call's window: how many bytes of messages the peer still takes. Without
+ * any left it sits out its turns, and nothing else waits for it.
+ *
+ * One that has said its last, an end or a half-close, may be left alone: it goes when it is empty. */
+
+#ifndef HAWSER_WIRE_OUTBOX_H
+#define HAWSER_WIRE_OUTBOX_H
+
+#include "util/list.h"
+#include "wire/session.h"
+
+enum {
+	/* The largest payload in one frame of ours. Two of them take the fastest network no
+	 * longer than a wake-up. */
+	HAWSER__PIECE_BYTES = 64 * 1024 - 64,
+	/* Pieces are added to the log while less than this waits there to be written. */
+	HAWSER__AHEAD_BYTES = 128 * 1024,
+};
+
+/* No window grows beyond this; sums stay far from the type's end. */
+#define HAWSER__WINDOW_MOST (1ll << 40)
+
+struct hawser__outbox {
+	uint64_t id;               /* the call's */
+	struct hawser__list turn;  /* the session's, while it has something that may go */
+	long long window;          /* bytes of messages that the peer still takes */
+	struct hawser__chunk *first, *last;
+	size_t bytes;              /* that wait */
+	uint64_t stuck_ms;         /* its owner's: since when nothing has moved; 0: something has */
+	bool is_left;              /* goes when it is empty */
+};
+
+/** An empty one for call `id`, with the window that each call begins with. NULL without memory. */
+struct hawser__outbox *hawser__outbox_new(struct hawser__session *session, uint64_t id);
+/** Drops what waits; NULL is accepted. */
+void hawser__outbox_free(struct hawser__session *session, struct hawser__outbox *outbox);
+/** Nobody will put anything more into it; NULL is accepted. */
+void hawser__outbox_leave(struct hawser__session *session, struct hawser__outbox *outbox);
+/** That of a call; NULL: it has none. */
+struct hawser__outbox *hawser__outbox_find(const struct hawser__session *session, uint64_t id);
+/** The next of all; *at starts at 0. None may be made or freed meanwhile. */
+struct hawser__outbox *hawser__outbox_next(const struct hawser__session *session, size_t *at);
+
+/** Whether a message may be put now without making it wait for an earlier one, or for the peer. */
+static inline bool hawser__outbox_is_open(const struct hawser__outbox *outbox)
+{
+	return outbox->window > 0 && !outbox->first;
+}
+
+/* What is put waits for its turn, behind what was put before. 0, or -ENOMEM: nothing was put. */
+
+/** A message to be packed, of `length` bytes; `is_announced`: the call frame told its size. */
+int hawser__outbox_put_message(struct hawser__session *session, struct hawser__outbox *outbox,
+			       const ProtobufCMessage *message, size_t length, bool is_announced);
+/** One that is packed already, and copied … */
+int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__outbox *outbox,
+			      const uint8_t *packed, size_t length, bool is_announced);
+/** … or borrowed. Takes references of the loan. */
+int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outbox *outbox,
+			    struct hawser__loan *loan, const uint8_t *packed, size_t length);
+/** The end of the call, without a payload. */
+int hawser__outbox_put_end(struct hawser__session *session, struct hawser__outbox *outbox,
+			   uint32_t status, uint32_t outcome, const uint8_t *extra,
+			   size_t extra_length);
+/** No message follows. */
+int hawser__outbox_put_last(struct hawser__session *session, struct hawser__outbox *outbox);
+
+/** Takes back what waits: the next thing that is put goes first. */
+void hawser__outbox_drop(struct hawser__session *session, struct hawser__outbox *outbox);
+
+/** The peer takes so many bytes more. 0, or -EBADMSG: too many. */
+int hawser__outbox_open_window(struct hawser__session *session, struct hawser__outbox *outbox,
+			       uint64_t bytes);
+/** The window with which each call of this session begins is known now. */
+void hawser__outbox_set_windows(struct hawser__session *session, size_t window);
+
+/** Gives pieces their turn, while the log has room. */
+void hawser__session_fill(struct hawser__session *session);
+
+#endif /* HAWSER_WIRE_OUTBOX_H */
