@@ -63,6 +63,8 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	connection->heard_ms = connection->sent_ms = connection->call_ms = setup->loop->now_ms;
 	hawser__session_init(&connection->session, setup->is_server, setup->max_payload,
 			     &setup->loop->pool);
+	if (connection->is_traced)
+		connection->session.moved = hawser__trace_moved;
 	hawser__list_init(&connection->incoming);
 	hawser__list_init(&connection->blocked);
 	hawser__list_init(&connection->outgoing);
@@ -479,11 +481,24 @@ static const struct hawser_method *method_of(struct hawser__connection *connecti
 	return call ? call->method : NULL;
 }
 
+static void trace(struct hawser__connection *connection, const struct hawser__frame *frame)
+{
+	const struct hawser_call *call =
+		frame->kind == HAWSER__FRAME_MESSAGE
+			? hawser__call_table_find(&connection->calls, frame->id)
+			: NULL;
+
+	if (frame->size > frame->payload_length || (call && call->stream && call->stream->coming))
+		hawser__trace_piece(connection, false, frame, method_of(connection, frame));
+	else
+		hawser__trace_frame(connection, false, frame, method_of(connection, frame));
+}
+
 void hawser__connection_on_frame(struct hawser__connection *connection,
 				 const struct hawser__frame *frame)
 {
 	if (connection->is_traced)
-		hawser__trace_frame(connection, false, frame, method_of(connection, frame));
+		trace(connection, frame);
 
 	switch (frame->kind) {
 	case HAWSER__FRAME_CALL:

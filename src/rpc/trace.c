@@ -104,8 +104,9 @@ static void add_call(struct line *line, const struct hawser__frame *frame,
 		add(line, " %s", hawser_status_name((enum hawser_status)frame->status));
 }
 
-void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
-			 const struct hawser__frame *frame, const struct hawser_method *method)
+static void trace(struct hawser__connection *connection, bool is_sent,
+		  const struct hawser__frame *frame, const struct hawser_method *method,
+		  bool is_piece)
 {
 	size_t size = LINE_HEAD + 2 * (hawser__trace_max_message_bytes() + 64);
 	struct line line = {hawser__malloc(size), size, 0};
@@ -131,18 +132,52 @@ void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
 	/* The header's rare part, and the whole of frames that are not about a call. */
 	if (frame->body && (!is_call || frame->more))
 		add_json(&line, body_type(frame->kind), frame->body, frame->body_length, NULL);
-	if (method && frame->kind == HAWSER__FRAME_CALL)
-		type = method->request;
+	if (frame->size)
+		add(&line, " of %llu bytes", (unsigned long long)frame->size);
+	if (is_piece || frame->last)
+		type = NULL;
+	else if (method && frame->kind == HAWSER__FRAME_CALL)
+		type = frame->size ? NULL : method->request;
 	else if (method && frame->kind == HAWSER__FRAME_END && frame->status == HAWSER_OK)
 		type = method->reply;
 	else if (method && frame->kind == HAWSER__FRAME_MESSAGE)
 		type = is_sent == connection->session.is_server ? method->reply : method->request;
+	if (frame->last)
+		add(&line, " last");
 	if (type)
 		add_json(&line, type, frame->payload, frame->payload_length, method);
 	else if (frame->payload_length)
 		add(&line, " %zu bytes", frame->payload_length);
 	hawser__trace_emit(line.text);
 	free(line.text);
+}
+
+void hawser__trace_frame(struct hawser__connection *connection, bool is_sent,
+			 const struct hawser__frame *frame, const struct hawser_method *method)
+{
+	trace(connection, is_sent, frame, method, false);
+}
+
+void hawser__trace_piece(struct hawser__connection *connection, bool is_sent,
+			 const struct hawser__frame *frame, const struct hawser_method *method)
+{
+	trace(connection, is_sent, frame, method, true);
+}
+
+void hawser__trace_moved(struct hawser__session *session, const uint8_t *head, size_t length)
+{
+	struct hawser__connection *connection =
+		hawser__container_of(session, struct hawser__connection, session);
+	const struct hawser_call *call;
+	struct hawser__frame frame;
+	const char *why;
+
+	if (hawser__frame_decode_head(&frame, head + HAWSER__FRAME_PREFIX,
+				      length - HAWSER__FRAME_PREFIX, hawser__frame_length(head),
+				      &why) < 0)
+		return;
+	call = hawser__call_table_find(&connection->calls, frame.id);
+	hawser__trace_piece(connection, true, &frame, call ? call->method : NULL);
 }
 
 void hawser__trace_sent(struct hawser__connection *connection, const uint8_t *bytes,

@@ -300,6 +300,8 @@ static bool add_head(struct hawser__session *session, struct hawser__outbox *out
 	}
 	if (ack)
 		hawser__session_told(session);
+	if (session->moved)
+		session->moved(session, head, length);
 	hawser__buffer_link(out, chunk);
 	hawser__log_grown(&session->log, length + payload);
 	return true;
@@ -312,6 +314,8 @@ static bool take_turn(struct hawser__session *session, struct hawser__outbox *ou
 	size_t bytes = chunk->end - chunk->start;
 
 	if (chunk->mark == MARK_FRAME) {
+		if (session->moved)
+			session->moved(session, chunk->data + chunk->start, bytes);
 		hawser__buffer_link(&session->log.frames, chunk);
 		hawser__log_grown(&session->log, bytes);
 	} else if (add_head(session, outbox, chunk)) {

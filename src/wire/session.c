@@ -47,6 +47,7 @@ const char *hawser__reason_name(unsigned reason)
 		"open timeout", "unauthenticated",
 		"too large",    "internal",
 		"taken over",   "session expired",
+		"too slow",
 	};
 
 	return reason < sizeof names / sizeof *names ? names[reason] : "unknown";

@@ -68,6 +68,9 @@ struct hawser__session {
 	size_t waiting_bytes;        /* in them */
 	size_t passed_bytes;         /* of small frames that went to the log since the last turn */
 	long long peer_window;       /* with which each call begins whose messages the peer takes */
+	/* Told of each frame that goes to the log from there, by its head; NULL: nobody wants to
+	 * know. */
+	void (*moved)(struct hawser__session *session, const uint8_t *head, size_t length);
 	/* What the peer asks for to let a new connection go on with this session. */
 	uint64_t id; /* 0: it cannot be gone on with */
 	uint8_t token[HAWSER__TOKEN_BYTES];

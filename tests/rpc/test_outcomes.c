@@ -338,35 +338,6 @@ START_TEST(id_is_another_method)
 }
 END_TEST
 
-START_TEST(streams_of_requests_are_refused)
-{
-	struct result result;
-	struct pair pair;
-	int fd;
-
-	pair_start(&pair, _i, NULL, NULL);
-	if (pair.caller.base) {
-		caller_call(&pair.caller, GATHER, &empty, NULL, &result);
-		assert_failed(&result, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT, "streams");
-	} else {
-		Hawser__Frame *frame;
-
-		fd = raw_connect(pair.tester.address);
-		raw_open(fd);
-		ck_assert(raw_call(fd, 1, GATHER, &empty));
-		frame = raw_receive(fd);
-		ck_assert_ptr_nonnull(frame);
-		ck_assert_int_eq(frame->kind_case, HAWSER__FRAME__KIND_END);
-		ck_assert_uint_eq(frame->end->status, HAWSER_UNIMPLEMENTED);
-		ck_assert_int_eq(frame->end->outcome, HAWSER__OUTCOME__OUTCOME_NOT_EXECUTED);
-		ck_assert_ptr_nonnull(strstr(frame->end->text, "streams"));
-		hawser__frame__free_unpacked(frame, NULL);
-		close(fd);
-	}
-	pair_stop(&pair);
-}
-END_TEST
-
 /* ---- executed ---- */
 
 START_TEST(handler_fails_with_all_it_has)
@@ -528,7 +499,6 @@ int main(void)
 	tcase_add_loop_test(tcase, messages_do_not_match, 0, STAMPS);
 	tcase_add_loop_test(tcase, messages_do_not_match_in_a_burst, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, id_is_another_method, 0, TRANSPORTS);
-	tcase_add_loop_test(tcase, streams_of_requests_are_refused, 0, STAMPS);
 
 	tcase = suite_case(suite, "executed");
 	tcase_add_loop_test(tcase, handler_fails_with_all_it_has, 0, STAMPS);

@@ -454,7 +454,7 @@ END_TEST
 /* A client that takes replies and never acknowledges them. */
 START_TEST(log_that_nobody_acknowledges_refuses_calls)
 {
-	enum { LIMIT = 1 << 20, REPLY = 100000 };
+	enum { LIMIT = 1 << 20, REPLY = 60000 };
 	struct hawser_server_options options = tester_options();
 	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
 	struct raw_session session;

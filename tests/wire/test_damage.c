@@ -78,7 +78,7 @@ END_TEST
 
 START_TEST(unknown_fields_of_a_call_are_skipped_and_told)
 {
-	ck_assert_int_eq(DECODE("\x42\x09\x30\x01\x08\x05\x15\x01\x02\x03\x04" PAYLOAD), 0);
+	ck_assert_int_eq(DECODE("\x42\x09\x38\x01\x08\x05\x15\x01\x02\x03\x04" PAYLOAD), 0);
 	ck_assert(frame.more);
 	ck_assert_uint_eq(frame.id, 5);
 	ck_assert_uint_eq(frame.method, 0x04030201);
