@@ -7,10 +7,10 @@
  * A handler must answer every call exactly once: with the generated reply, or
  * with hawser_call_fail(). It may do so before it returns or later, from any
  * thread. The request lives as long as its call; one of a stream of requests only until the
- * handler returns. A stream of requests that is cancelled before its last one came frees its call by
- * itself: the handler does not run again. What a handler does to a call
- * that it has answered already is an error code, never a crash; only after its
- * place has served 256 more calls could the pointer stand for another one. */
+ * handler returns. A stream of requests that is cancelled before its last one came frees its call
+ * by itself: the handler does not run again. What a handler does to a call that it has answered
+ * already is an error code, never a crash; only after its place has served 256 more calls could the
+ * pointer stand for another one. */
 
 #ifndef HAWSER_CALL_H
 #define HAWSER_CALL_H

@@ -140,13 +140,12 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
  * call's deadline.
  *
  * Returns 0, -EINVAL (wrong method, no stream or NULL), -EALREADY (replied, failed or ended
- * already), -EPIPE (the call is over: it has ended, was cancelled, is past its deadline, or its peer
- * is gone; a client finds why in hawser_call_error()),
- * -EMSGSIZE (over the limit, nothing was sent; a handler's call then failed RESOURCE_EXHAUSTED,
- * from another thread after this has returned 0; a client's did, too),
- * -EAGAIN (a stream's peer has not taken enough yet, or the connection's log is full; see
- * hawser_call_on_writable(); never from a blocking client),
- * -EBUSY (another thread is sending on this blocking client's call) or -ENOMEM.
+ * already), -EPIPE (the call is over: it has ended, was cancelled, is past its deadline, or its
+ * peer is gone; a client finds why in hawser_call_error()), -EMSGSIZE (over the limit, nothing was
+ * sent; a handler's call then failed RESOURCE_EXHAUSTED, from another thread after this has
+ * returned 0; a client's did, too), -EAGAIN (a stream's peer has not taken enough yet, or the
+ * connection's log is full; see hawser_call_on_writable(); never from a blocking client), -EBUSY
+ * (another thread is sending on this blocking client's call) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
 				   const ProtobufCMessage *message);
@@ -155,11 +154,11 @@ HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser
 typedef void hawser_release_fn(void *data);
 
 /**
- * hawser_call_send() for a handler's reply that is packed already, `length` bytes of it. They are not
- * copied if they are many (over 64 KiB): they stay borrowed until `release` (may be NULL) is called
- * with `data`, once, also if this fails: when the peer has acknowledged them, or nobody wants them
- * any more. That is on the call's loop, or here before this returns. Whether the bytes are a valid
- * message is not checked. Returns as hawser_call_send().
+ * hawser_call_send() for a handler's reply that is packed already, `length` bytes of it. They are
+ * not copied if they are many (over 64 KiB): they stay borrowed until `release` (may be NULL) is
+ * called with `data`, once, also if this fails: when the peer has acknowledged them, or nobody
+ * wants them any more. That is on the call's loop, or here before this returns. Whether the bytes
+ * are a valid message is not checked. Returns as hawser_call_send().
  */
 HAWSER_EXPORT int hawser_call_send_raw(struct hawser_call *call, const struct hawser_method *method,
 				       const void *packed, size_t length,
@@ -171,10 +170,10 @@ typedef void hawser_raw_fn(struct hawser_call *call, const void *packed, size_t 
 
 /**
  * Gives the requests of a registered method, "demo.Store/Put", to `handler` without unpacking them,
- * instead of to its handler in the service's struct. It replies with the generated functions or with
- * hawser_call_send_raw(). Whether the bytes are a valid request is the handler's to find out. The
- * same threads as hawser_server_add(). Returns 0, -EINVAL (an argument is NULL), -ENOENT (no such
- * method is registered) or -EBUSY (the server runs).
+ * instead of to its handler in the service's struct. It replies with the generated functions or
+ * with hawser_call_send_raw(). Whether the bytes are a valid request is the handler's to find out.
+ * The same threads as hawser_server_add(). Returns 0, -EINVAL (an argument is NULL), -ENOENT (no
+ * such method is registered) or -EBUSY (the server runs).
  */
 HAWSER_EXPORT int hawser_server_set_raw(struct hawser_server *server, const char *method,
 					hawser_raw_fn *handler, void *data,

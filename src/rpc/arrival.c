@@ -161,9 +161,8 @@ static int begin(struct hawser__arrival *arrival, const uint8_t *data, size_t le
 	/* The field stays, with a length of 0. */
 	if (arrival->field) {
 		arrival->body = hawser__malloc(arrival->body_length);
-		arrival->packed = arrival->body ? hawser__malloc(arrival->size -
-								 arrival->body_length)
-						: NULL;
+		arrival->packed =
+			arrival->body ? hawser__malloc(arrival->size - arrival->body_length) : NULL;
 	} else {
 		arrival->packed = hawser__malloc(arrival->size + !arrival->size);
 	}
@@ -198,9 +197,9 @@ int hawser__arrival_add(struct hawser__arrival *arrival, const uint8_t *data, si
 		return -ENOMEM;
 	while (length) {
 		bool is_body = is_in_body(arrival);
-		size_t part = is_body ? arrival->body_length -
-						(arrival->received - arrival->body_begin)
-				      : to_packed(arrival);
+		size_t part =
+			is_body ? arrival->body_length - (arrival->received - arrival->body_begin)
+				: to_packed(arrival);
 
 		if (part > length)
 			part = length;

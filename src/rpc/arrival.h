@@ -28,7 +28,7 @@ struct hawser__arrival {
 	size_t length_at;  /* … behind its length, which begins here … */
 	size_t packed_gap; /* … and in `packed`: behind the empty field */
 	const ProtobufCFieldDescriptor *field;
-	bool is_view;      /* of borrowed bytes, and not on the heap: see hawser__arrival_keep() */
+	bool is_view; /* of borrowed bytes, and not on the heap: see hawser__arrival_keep() */
 	/* A piece that is received where it stays: see connection_io.c. */
 	bool is_orphan; /* its call is over, and its memory waits for the receive to end */
 	struct hawser__frame frame;

@@ -125,8 +125,8 @@ int hawser_call_send(struct hawser_call *call, const struct hawser_method *metho
 	type = hawser__is_incoming(call) ? method->reply : method->request;
 	if (message->descriptor != type)
 		return misuse(-EINVAL, method,
-				      "send: the message is of another type; start from its "
-				      "__INIT");
+			      "send: the message is of another type; start from its "
+			      "__INIT");
 	content.length = protobuf_c_message_get_packed_size(message);
 	return hawser__is_incoming(call) ? send_reply(call, method, &content)
 					 : send_request(call, method, &content);

@@ -82,13 +82,14 @@ struct hawser__carrier {
 
 struct hawser_call {
 	const struct hawser_method *method;
-	struct hawser__carrier *carrier;        /* NULL: gone, or the call has ended there */
-	uint64_t id;                            /* on the carrier */
-	uint64_t number;                        /* the carrier's: of the frame that began it */
-	uint8_t *queued;                        /* that frame, as long as it was never sent */
-	uint64_t deadline_ms;                   /* CLOCK_MONOTONIC; UINT64_MAX: none */
-	struct hawser__outbox *outbox; /* the carrier's: what waits to be sent; NULL: nothing ever */
-	struct hawser__stream *stream; /* NULL: one frame each way is all, so far */
+	struct hawser__carrier *carrier; /* NULL: gone, or the call has ended there */
+	uint64_t id;                     /* on the carrier */
+	uint64_t number;                 /* the carrier's: of the frame that began it */
+	uint8_t *queued;                 /* that frame, as long as it was never sent */
+	uint64_t deadline_ms;            /* CLOCK_MONOTONIC; UINT64_MAX: none */
+	struct hawser__outbox
+		*outbox; /* the carrier's: what waits to be sent; NULL: nothing ever */
+	struct hawser__stream *stream;          /* NULL: one frame each way is all, so far */
 	const struct hawser_metadata *metadata; /* that came */
 	size_t n_metadata;
 	bool is_outgoing;

@@ -95,10 +95,11 @@ static int check_options(struct hawser_client_options *checked,
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
 	return hawser__flow_options_check(
-		"client", &(struct hawser__flow_options){
-				  &checked->stream_window_bytes, &checked->max_stream_window_bytes,
-				  &checked->max_unread_bytes, checked->slow_peer,
-				  checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
+		"client",
+		&(struct hawser__flow_options){
+			&checked->stream_window_bytes, &checked->max_stream_window_bytes,
+			&checked->max_unread_bytes, checked->slow_peer,
+			checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
 		error);
 }
 

@@ -97,8 +97,8 @@ static void wait_for_room(struct stream *stream, bool wants_room)
 	hawser__list_append(&client->senders, &stream->sending);
 	while (r == 0 && !stream->has_ended && !has_room(stream)) {
 		stream->sender.is_done = false;
-		r = hawser__client_wait(client, &stream->sender,
-					stream->outgoing.call.deadline_ms, NULL);
+		r = hawser__client_wait(client, &stream->sender, stream->outgoing.call.deadline_ms,
+					NULL);
 	}
 	hawser__list_unlink(&stream->sending);
 	if (r < 0 && stream->outgoing.call.carrier)

@@ -107,7 +107,7 @@ struct hawser__connection {
 	bool keeps_requests;  /* idempotent calls of ours may have to be made again */
 	uint8_t *in;          /* the beginning of a frame */
 	size_t in_length, in_capacity;
-	uint64_t skip; /* bytes of an oversized frame still to drop */
+	uint64_t skip;                    /* bytes of an oversized frame still to drop */
 	struct hawser__arrival *straight; /* what the rest of this frame is received into */
 	size_t max_unsent;       /* above this nothing more is received, and streams wait */
 	size_t max_log;          /* above this no call is taken or made */
@@ -115,11 +115,11 @@ struct hawser__connection {
 	size_t max_peer_message; /* the largest payload that the peer takes */
 	size_t window;           /* with which a call begins whose messages come here */
 	struct hawser__line line;
-	size_t unread, max_unread; /* bytes of messages that wait to be taken */
-	uint32_t n_receiving;      /* streams whose messages come here */
+	size_t unread, max_unread;        /* bytes of messages that wait to be taken */
+	uint32_t n_receiving;             /* streams whose messages come here */
 	struct hawser__patience patience; /* with a peer that takes too little */
-	atomic_ullong *log_total;   /* bytes in all logs of the owner; NULL: not counted */
-	size_t log_counted;         /* what this one has in it */
+	atomic_ullong *log_total;         /* bytes in all logs of the owner; NULL: not counted */
+	size_t log_counted;               /* what this one has in it */
 	size_t refused_bytes; /* in ends of refused calls, up to refused_number, that wait for the
 				 peer */
 	uint64_t refused_number;
@@ -159,11 +159,11 @@ struct hawser__connection_setup {
 	size_t max_payload; /* largest message taken */
 	size_t max_unsent;
 	size_t max_log;
-	size_t max_reply;               /* of a server's */
-	size_t window, max_window;      /* of messages that come */
+	size_t max_reply;          /* of a server's */
+	size_t window, max_window; /* of messages that come */
 	size_t max_unread;
 	struct hawser__patience patience; /* its alarm is not looked at */
-	atomic_ullong *log_total;       /* may be NULL */
+	atomic_ullong *log_total;         /* may be NULL */
 };
 
 /** A connection without a socket yet; calls may be queued on it. NULL without memory. */

@@ -23,8 +23,8 @@ enum {
 	ACK_MS = 100,
 	/* A log's size is added to the server's total in steps of this. */
 	COUNT_BYTES = 64 * 1024,
-	/* Received beyond a frame whose payload goes straight to its place: the next one's head, and
-	 * little of its payload, which would have to be copied. */
+	/* Received beyond a frame whose payload goes straight to its place: the next one's head,
+	 * and little of its payload, which would have to be copied. */
 	BEYOND_BYTES = 4 * 1024,
 	/* Receives in a row for such frames before others have their turn. */
 	STRAIGHT_TURNS = 8,
@@ -453,7 +453,8 @@ static void acknowledge(struct hawser__connection *connection)
 /* Adds what the log has grown by to the total, or takes away what it has shrunk by. */
 static void count_log(struct hawser__connection *connection)
 {
-	size_t length = hawser__session_backlog(&connection->session), counted = connection->log_counted;
+	size_t length = hawser__session_backlog(&connection->session),
+	       counted = connection->log_counted;
 	size_t change = length > counted ? length - counted : counted - length;
 
 	if (!connection->log_total || change == 0 ||

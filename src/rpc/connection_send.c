@@ -213,7 +213,7 @@ static int wait_in_turn(struct hawser__connection *connection, struct hawser_cal
 					       is_announced);
 	else if (content->loan && is_large(content))
 		r = hawser__outbox_put_loan(session, outbox, content->loan, content->packed,
-					    content->length);
+					    content->length, is_announced);
 	else
 		r = hawser__outbox_put_packed(session, outbox, content->packed, content->length,
 					      is_announced);
@@ -233,8 +233,8 @@ static int end_in_turn(struct hawser__connection *connection, struct hawser_call
 	if (r == 0 && is_rare_end(end))
 		r = pack_rare_end(&extra, end);
 	if (r == 0)
-		r = hawser__outbox_put_end(&connection->session, call->outbox, end->status,
-					   outcome, extra.bytes, extra.length);
+		r = hawser__outbox_put_end(&connection->session, call->outbox, end->status, outcome,
+					   extra.bytes, extra.length);
 	extra_free(&extra);
 	/* A reply without an end must not begin. */
 	if (r < 0 && reply->length && call->outbox)

@@ -28,16 +28,18 @@ int hawser__flow_options_check(const char *whose, const struct hawser__flow_opti
 					 "stream_window_bytes %zu, with which a stream begins",
 					 whose, *most, *window);
 	if ((unsigned)options->slow_peer > HAWSER_SLOW_PEER_CLOSE)
-		return hawser__error_set(error, -EINVAL,
-					 "%s options: slow_peer %d is none of HAWSER_SLOW_PEER_WAIT, "
-					 "_FAIL_CALL and _CLOSE",
-					 whose, (int)options->slow_peer);
+		return hawser__error_set(
+			error, -EINVAL,
+			"%s options: slow_peer %d is none of HAWSER_SLOW_PEER_WAIT, "
+			"_FAIL_CALL and _CLOSE",
+			whose, (int)options->slow_peer);
 	if (options->slow_peer != HAWSER_SLOW_PEER_WAIT && !options->slow_peer_timeout_ms &&
 	    !options->slow_peer_bytes)
-		return hawser__error_set(error, -EINVAL,
-					 "%s options: slow_peer is set, but neither "
-					 "slow_peer_timeout_ms nor slow_peer_bytes says what slow is",
-					 whose);
+		return hawser__error_set(
+			error, -EINVAL,
+			"%s options: slow_peer is set, but neither "
+			"slow_peer_timeout_ms nor slow_peer_bytes says what slow is",
+			whose);
 	if (!*window)
 		*window = *most && *most < WINDOW_BYTES ? *most : WINDOW_BYTES;
 	if (!*most)

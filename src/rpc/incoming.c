@@ -197,9 +197,9 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 		return false;
 	}
 	if (frame->size && frame->payload_length) {
-		hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
-					  "%s: a request that comes in pieces begins behind the call",
-					  method->name);
+		hawser__connection_refuse(
+			connection, frame->id, HAWSER_INVALID_ARGUMENT,
+			"%s: a request that comes in pieces begins behind the call", method->name);
 		return false;
 	}
 	return true;

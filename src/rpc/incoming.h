@@ -76,8 +76,8 @@ struct hawser__serving {
 	struct hawser__loop *loop;
 	const struct hawser__registry *registry;
 	size_t max_request_bytes, max_reply_bytes;
-	unsigned max_calls; /* per connection */
-	bool is_draining;   /* refuse what is new */
+	unsigned max_calls;            /* per connection */
+	bool is_draining;              /* refuse what is new */
 	struct hawser__arena messages; /* holds a stream's request while its handler runs */
 	struct hawser__slab *slabs;
 	struct hawser__list free;

@@ -218,8 +218,7 @@ static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_
 	return r;
 }
 
-bool hawser__incoming_claim(struct hawser__incoming *incoming, unsigned generation,
-			    unsigned *state)
+bool hawser__incoming_claim(struct hawser__incoming *incoming, unsigned generation, unsigned *state)
 {
 	*state = atomic_load_explicit(&incoming->state, memory_order_relaxed);
 	/* Who sets the flag answers; everyone else is too late. */
@@ -335,8 +334,8 @@ bool hawser__incoming_is_answered(const struct hawser_call *handle)
 {
 	const struct hawser__incoming *incoming = hawser__incoming_of(handle);
 
-	return !incoming || atomic_load_explicit(&incoming->state, memory_order_acquire) &
-				    HAWSER__SLOT_ANSWERED;
+	return !incoming ||
+	       atomic_load_explicit(&incoming->state, memory_order_acquire) & HAWSER__SLOT_ANSWERED;
 }
 
 bool hawser_call_cancelled(const struct hawser_call *call)

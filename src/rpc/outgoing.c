@@ -156,7 +156,10 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	const struct hawser_method *method = outgoing->call.method;
 	struct hawser__carrier *carrier = &connection->carrier;
 	uint64_t deadline_ms = outgoing->call.deadline_ms;
+	bool is_kept = method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
+		       connection->keeps_requests;
 	struct hawser__content content = {.message = request};
+	struct hawser__again *again = NULL;
 	int r;
 
 	if (request)
@@ -164,29 +167,33 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	r = check(outgoing, connection, content.length, context, max_request_bytes, now_ms);
 	if (r < 0)
 		return r;
+	/* Without memory it is not made again; that is all. What is large is packed only once. */
+	if (is_kept)
+		again = hawser__again_new(request, content.length, context);
+	if (again && content.length > HAWSER__PIECE_BYTES)
+		content = hawser__again_content(again);
 	/* Entered first: a call that was sent must be found when it ends. */
 	outgoing->call.id = connection->session.next_call;
-	if (hawser__call_table_insert(&connection->calls, &outgoing->call) < 0)
+	if (hawser__call_table_insert(&connection->calls, &outgoing->call) < 0) {
+		hawser__again_free(again);
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM, "%s: out of memory",
 			      method->name);
+	}
 	r = carrier->ops->send_call(carrier, &outgoing->call,
 				    deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms,
 				    context ? context->metadata : NULL,
 				    context ? context->n_metadata : 0, request ? &content : NULL);
 	if (r < 0) {
 		hawser__call_table_remove(&connection->calls, outgoing->call.id);
+		hawser__again_free(again);
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, r, "%s: out of memory",
 			      method->name);
 	}
 	hawser__session_take_call(&connection->session);
 	outgoing->call.carrier = carrier;
-	/* Without memory it is not made again; that is all. */
-	if (method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
-	    connection->keeps_requests)
-		outgoing->again = hawser__again_new(request, content.length, context);
-	if (outgoing->again)
-		*again_counter(connection, hawser__again_size(outgoing->again)) +=
-			hawser__again_size(outgoing->again);
+	outgoing->again = again;
+	if (again)
+		*again_counter(connection, hawser__again_size(again)) += hawser__again_size(again);
 	hawser__list_append(&connection->outgoing, &outgoing->link);
 	connection->n_outgoing++;
 	connection->call_ms = now_ms;
@@ -272,7 +279,7 @@ static void leave(struct hawser__outgoing *outgoing)
 	if (outgoing->again) {
 		*again_counter(connection, hawser__again_size(outgoing->again)) -=
 			hawser__again_size(outgoing->again);
-		free(outgoing->again);
+		hawser__again_free(outgoing->again);
 		outgoing->again = NULL;
 	}
 	hawser__call_table_remove(&connection->calls, outgoing->call.id);

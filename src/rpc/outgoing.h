@@ -58,9 +58,9 @@ uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
 				   uint64_t now_ms);
 
 /**
- * Sends it; `request` is NULL for a stream of them. On failure `done` has not run, error is filled. Returns 0 or a negative errno:
- * -EINVAL (metadata), -EMSGSIZE, -ENOBUFS (too much unsent), -ENOMEM, -ETIMEDOUT (the deadline has
- * passed).
+ * Sends it; `request` is NULL for a stream of them. On failure `done` has not run, error is filled.
+ * Returns 0 or a negative errno: -EINVAL (metadata), -EMSGSIZE, -ENOBUFS (too much unsent),
+ * -ENOMEM, -ETIMEDOUT (the deadline has passed).
  */
 int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
 			   const ProtobufCMessage *request, const struct hawser_context *context,
@@ -91,9 +91,13 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,
 			   const struct hawser_error *why);
 
-/** What is needed to make a call again; one piece, to be freed. NULL without memory. */
+/** What is needed to make a call again. NULL without memory. */
 struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
 					const struct hawser_context *context);
+/** NULL is accepted. */
+void hawser__again_free(struct hawser__again *again);
+/** Its request, which can be borrowed for longer. */
+struct hawser__content hawser__again_content(const struct hawser__again *again);
 /** Its bytes. */
 size_t hawser__again_size(const struct hawser__again *again);
 

@@ -8,14 +8,16 @@
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include <string.h>
 
 /* A request that brings its server down must not be brought to it for ever. */
 enum { TIMES_MOST = 3 };
 
 struct hawser__again {
-	unsigned times; /* made again so far */
-	size_t size;    /* of all this */
+	struct hawser__loan *loan; /* of all this: pieces on their way borrow from it, too */
+	unsigned times;            /* made again so far */
+	size_t size;               /* of all this */
 	size_t length, n_metadata;
 	uint8_t *request;                  /* packed */
 	struct hawser_metadata metadata[]; /* and behind it the bytes of all */
@@ -34,6 +36,11 @@ struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t 
 	again = hawser__malloc(bytes);
 	if (!again)
 		return NULL;
+	again->loan = hawser__loan_new(free, again);
+	if (!again->loan) {
+		free(again);
+		return NULL;
+	}
 	again->size = bytes;
 	again->times = 0;
 	again->length = length;
@@ -55,9 +62,21 @@ struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t 
 	return again;
 }
 
+void hawser__again_free(struct hawser__again *again)
+{
+	if (again)
+		hawser__loan_unref(again->loan);
+}
+
 size_t hawser__again_size(const struct hawser__again *again)
 {
 	return again->size;
+}
+
+struct hawser__content hawser__again_content(const struct hawser__again *again)
+{
+	return (struct hawser__content){
+		.packed = again->request, .length = again->length, .loan = again->loan};
 }
 
 /* Under a new id, behind the calls that wait already. */
@@ -70,7 +89,7 @@ static bool send_again(struct hawser__connection *connection, struct hawser__out
 
 	if (!again || again->times >= TIMES_MOST || call->deadline_ms <= now_ms)
 		return false;
-	struct hawser__content content = {.packed = again->request, .length = again->length};
+	struct hawser__content content = hawser__again_content(again);
 
 	if (call->deadline_ms != UINT64_MAX)
 		timeout_ms = call->deadline_ms - now_ms;

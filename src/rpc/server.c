@@ -100,10 +100,11 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
 	return hawser__flow_options_check(
-		"server", &(struct hawser__flow_options){
-				  &checked->stream_window_bytes, &checked->max_stream_window_bytes,
-				  &checked->max_unread_bytes, checked->slow_peer,
-				  checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
+		"server",
+		&(struct hawser__flow_options){
+			&checked->stream_window_bytes, &checked->max_stream_window_bytes,
+			&checked->max_unread_bytes, checked->slow_peer,
+			checked->slow_peer_timeout_ms, checked->slow_peer_bytes},
 		error);
 }
 
@@ -447,8 +448,8 @@ int hawser_server_set_raw(struct hawser_server *server, const char *method, haws
 		return hawser__error_set(error, -EINVAL,
 					 "set_raw: the server, the method or the handler is NULL");
 	if (server->phase != HAWSER__SERVER_NEW)
-		return hawser__error_set(error, -EBUSY,
-					 "set_raw %s: the server runs; call it before that", method);
+		return hawser__error_set(
+			error, -EBUSY, "set_raw %s: the server runs; call it before that", method);
 	r = hawser__registry_set_raw(&server->registry, method, handler, data);
 	if (r < 0)
 		return hawser__error_set(error, r,

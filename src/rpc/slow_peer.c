@@ -1,5 +1,5 @@
-/* What becomes of a peer that takes too little of what is sent to it: of one call's messages for too
- * long, or so little of everything that too much waits for it. */
+/* What becomes of a peer that takes too little of what is sent to it: of one call's messages for
+ * too long, or so little of everything that too much waits for it. */
 
 #include "rpc/connection.h"
 #include "rpc/incoming.h"

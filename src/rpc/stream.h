@@ -28,8 +28,8 @@ struct hawser__stream {
 	struct hawser__arrival *coming;       /* of which pieces have come */
 	struct hawser__arrival *first, **end; /* whole, and not taken */
 	size_t unread;                        /* what those cost */
-	bool receives;      /* any number of messages; else it is one */
-	bool sends;         /* this end does */
+	bool receives;                        /* any number of messages; else it is one */
+	bool sends;                           /* this end does */
 	bool is_pulled;     /* its receiver takes them out; else they are delivered */
 	bool is_stopped;    /* its receiver takes none for now */
 	bool has_sent_last; /* this end has nothing more to say */
@@ -46,7 +46,8 @@ struct hawser__stream {
 /** Makes the call's. 0 or -ENOMEM. */
 int hawser__stream_new(struct hawser_call *call, struct hawser__connection *connection,
 		       bool receives, bool sends);
-/** The call has ended on its connection, or that is gone. What was received stays. NULL is accepted.
+/** The call has ended on its connection, or that is gone. What was received stays. NULL is
+ * accepted.
  */
 void hawser__stream_leave(struct hawser__stream *stream);
 /** After it has left. NULL is accepted. */

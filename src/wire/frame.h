@@ -45,8 +45,8 @@ enum {
 	/* The head of a frame that is too long to take stands within so many bytes:
 	 * metadata, details, texts and their tags. Less than the overhead above. */
 	HAWSER__FRAME_HEAD = 32 * 1024,
-	/* Everything of a message frame that goes before its payload: prefix, kind, id, size, ack and
-	 * the payload's tag, each as long as it can be. */
+	/* Everything of a message frame that goes before its payload: prefix, kind, id, size, ack
+	 * and the payload's tag, each as long as it can be. */
 	HAWSER__MESSAGE_HEAD = 4 + 2 + 11 + 11 + 11 + 6,
 };
 
@@ -108,8 +108,8 @@ uint8_t *hawser__frame_put_end(struct hawser__buffer *out, uint64_t ack, uint64_
 uint8_t *hawser__frame_put_message(struct hawser__buffer *out, uint64_t ack, uint64_t id, bool last,
 				   size_t payload_length);
 /**
- * What goes before the payload of a message frame, for one whose payload lies elsewhere. Returns how
- * many bytes of `head` that is.
+ * What goes before the payload of a message frame, for one whose payload lies elsewhere. Returns
+ * how many bytes of `head` that is.
  */
 size_t hawser__frame_message_head(uint8_t head[HAWSER__MESSAGE_HEAD], uint64_t ack, uint64_t id,
 				  uint64_t size, size_t payload_length);

@@ -213,7 +213,8 @@ int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__ou
 		add_bytes(&parcel, packed, length);
 	} else {
 		/* A piece of no bytes is the empty message. */
-		parcel.first = parcel.last = hawser__chunk_new(parcel.pool, HAWSER__SMALL_CHUNK_BYTES);
+		parcel.first = parcel.last =
+			hawser__chunk_new(parcel.pool, HAWSER__SMALL_CHUNK_BYTES);
 		if (parcel.first)
 			parcel.first->start = parcel.first->end = HAWSER__MESSAGE_HEAD;
 	}
@@ -222,7 +223,8 @@ int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__ou
 }
 
 int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outbox *outbox,
-			    struct hawser__loan *loan, const uint8_t *packed, size_t length)
+			    struct hawser__loan *loan, const uint8_t *packed, size_t length,
+			    bool is_announced)
 {
 	struct parcel parcel = {.pool = session->log.frames.pool, .bytes = length};
 
@@ -236,7 +238,8 @@ int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outb
 		else
 			parcel.has_failed = true;
 	}
-	return put(session, outbox, &parcel, length <= HAWSER__PIECE_BYTES ? MARK_REST : length);
+	return put(session, outbox, &parcel,
+		   is_announced || length <= HAWSER__PIECE_BYTES ? MARK_REST : length);
 }
 
 /* A frame that is complete already: it lies in the one chunk of a buffer. */

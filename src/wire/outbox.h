@@ -9,7 +9,8 @@
  * An outbox also holds the call's window: how many bytes of messages the peer still takes. Without
  * any left it sits out its turns, and nothing else waits for it.
  *
- * One that has said its last, an end or a half-close, may be left alone: it goes when it is empty. */
+ * One that has said its last, an end or a half-close, may be left alone: it goes when it is empty.
+ */
 
 #ifndef HAWSER_WIRE_OUTBOX_H
 #define HAWSER_WIRE_OUTBOX_H
@@ -29,13 +30,13 @@ enum {
 #define HAWSER__WINDOW_MOST (1ll << 40)
 
 struct hawser__outbox {
-	uint64_t id;               /* the call's */
-	struct hawser__list turn;  /* the session's, while it has something that may go */
-	long long window;          /* bytes of messages that the peer still takes */
+	uint64_t id;              /* the call's */
+	struct hawser__list turn; /* the session's, while it has something that may go */
+	long long window;         /* bytes of messages that the peer still takes */
 	struct hawser__chunk *first, *last;
-	size_t bytes;              /* that wait */
-	uint64_t stuck_ms;         /* its owner's: since when nothing has moved; 0: something has */
-	bool is_left;              /* goes when it is empty */
+	size_t bytes;      /* that wait */
+	uint64_t stuck_ms; /* its owner's: since when nothing has moved; 0: something has */
+	bool is_left;      /* goes when it is empty */
 };
 
 /** An empty one for call `id`, with the window that each call begins with. NULL without memory. */
@@ -65,7 +66,8 @@ int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__ou
 			      const uint8_t *packed, size_t length, bool is_announced);
 /** … or borrowed. Takes references of the loan. */
 int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outbox *outbox,
-			    struct hawser__loan *loan, const uint8_t *packed, size_t length);
+			    struct hawser__loan *loan, const uint8_t *packed, size_t length,
+			    bool is_announced);
 /** The end of the call, without a payload. */
 int hawser__outbox_put_end(struct hawser__session *session, struct hawser__outbox *outbox,
 			   uint32_t status, uint32_t outcome, const uint8_t *extra,

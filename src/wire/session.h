@@ -102,8 +102,8 @@ ptrdiff_t hawser__session_next(struct hawser__session *session, const uint8_t *d
 			       struct hawser__problem *problem);
 
 /**
- * Whether the first `length` bytes, which end within a frame, begin a message frame whose payload is
- * its rest: then `frame` is valid but for the payload, which is not all there.
+ * Whether the first `length` bytes, which end within a frame, begin a message frame whose payload
+ * is its rest: then `frame` is valid but for the payload, which is not all there.
  */
 bool hawser__session_begins_message(const struct hawser__session *session, const uint8_t *data,
 				    size_t length, struct hawser__frame *frame);

@@ -1,12 +1,12 @@
 /* The receiver's half of flow control: how much each call's peer may send, and how much that
  * should be.
  *
- * A window is what the peer may still send on a call before some of it is taken. It is given back in
- * halves, so that a frame about it is rare. How large it should be the line itself tells: no
+ * A window is what the peer may still send on a call before some of it is taken. It is given back
+ * in halves, so that a frame about it is rare. How large it should be the line itself tells: no
  * smaller than what fits on it (bandwidth times round trip), or the sender stands still; not much
- * larger, or what is urgent waits behind what is queued. A ping among the messages measures both, as
- * in gRPC ("BDP estimation and dynamic flow control", 2017): the bytes that came between it and its
- * pong are what the line holds. The window grows to twice that, but only while the line gets
+ * larger, or what is urgent waits behind what is queued. A ping among the messages measures both,
+ * as in gRPC ("BDP estimation and dynamic flow control", 2017): the bytes that came between it and
+ * its pong are what the line holds. The window grows to twice that, but only while the line gets
  * faster by it. */
 
 #ifndef HAWSER_WIRE_WINDOW_H
@@ -26,21 +26,21 @@ void hawser__window_init(struct hawser__window *window, size_t size);
 /** A frame came that takes so much of it. False: there was none left. */
 bool hawser__window_use(struct hawser__window *window, size_t bytes);
 /**
- * So much was taken, and the window should be `size` now (it never shrinks). Returns what to tell the
- * peer; 0: nothing yet. Once it is told, call hawser__window_told().
+ * So much was taken, and the window should be `size` now (it never shrinks). Returns what to tell
+ * the peer; 0: nothing yet. Once it is told, call hawser__window_told().
  */
 size_t hawser__window_take(struct hawser__window *window, size_t bytes, size_t size);
 void hawser__window_told(struct hawser__window *window, size_t bytes);
 
 /** What a line holds. */
 struct hawser__line {
-	size_t size, most;    /* what a window should be, and may be */
-	uint64_t sent_us;     /* when the probe went; 0: none is on its way */
-	uint64_t next_us;     /* not before this another one */
-	uint64_t bytes;       /* that came since */
-	uint64_t rate_most;   /* bytes a second, the most that was seen */
-	uint64_t rtt_us;      /* smoothed; 0: not known */
-	uint64_t pause_us;    /* between probes that find nothing new */
+	size_t size, most;  /* what a window should be, and may be */
+	uint64_t sent_us;   /* when the probe went; 0: none is on its way */
+	uint64_t next_us;   /* not before this another one */
+	uint64_t bytes;     /* that came since */
+	uint64_t rate_most; /* bytes a second, the most that was seen */
+	uint64_t rtt_us;    /* smoothed; 0: not known */
+	uint64_t pause_us;  /* between probes that find nothing new */
 };
 
 void hawser__line_init(struct hawser__line *line, size_t least, size_t most);
