@@ -81,8 +81,8 @@ struct hawser_client_options {
 	/** Bytes of messages that have come on one connection and wait to be taken; above it the
 	 * call that brings more fails RESOURCE_EXHAUSTED; 64 MiB. */
 	size_t max_unread_bytes;
-	/** What to do about a peer that takes too little of what is sent on a call: by
-	 * slow_peer_timeout_ms or slow_peer_bytes. */
+	/** What to do about a peer that takes too little of what is sent to it, by
+	 * slow_peer_timeout_ms or slow_peer_bytes; HAWSER_SLOW_PEER_WAIT. */
 	enum hawser_slow_peer slow_peer;
 	/** Nothing was taken for so long of a call's messages that wait; 0: no such limit. */
 	unsigned slow_peer_timeout_ms;
