@@ -113,14 +113,16 @@ struct hawser__arrival *hawser__arrival_new(const ProtobufCMessageDescriptor *ty
 void hawser__arrival_view(struct hawser__arrival *arrival, const ProtobufCMessageDescriptor *type,
 			  const uint8_t *packed, size_t length)
 {
-	*arrival = (struct hawser__arrival){
-		.size = length,
-		.received = length,
-		.type = type,
-		.packed = (uint8_t *)(uintptr_t)packed,
-		.length = length,
-		.is_view = true,
-	};
+	/* It is never received into: the fields for that stay as they are. */
+	arrival->next = NULL;
+	arrival->size = arrival->received = arrival->length = length;
+	arrival->cost = 0;
+	arrival->type = type;
+	arrival->packed = (uint8_t *)(uintptr_t)packed;
+	arrival->body = NULL;
+	arrival->field = NULL;
+	arrival->is_view = true;
+	arrival->is_orphan = false;
 }
 
 struct hawser__arrival *hawser__arrival_keep(struct hawser__arrival *arrival)
@@ -132,7 +134,8 @@ struct hawser__arrival *hawser__arrival_keep(struct hawser__arrival *arrival)
 	kept = hawser__malloc(sizeof *kept + arrival->length);
 	if (!kept)
 		return NULL;
-	*kept = *arrival;
+	hawser__arrival_view(kept, arrival->type, NULL, arrival->length);
+	kept->cost = arrival->cost;
 	kept->is_view = false;
 	kept->packed = (uint8_t *)(kept + 1);
 	if (arrival->length)

@@ -508,7 +508,8 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 						"out of memory");
 	}
 	count_log(connection);
-	if (hawser__session_backlog(session))
+	if (connection->patience.policy != HAWSER_SLOW_PEER_WAIT &&
+	    hawser__session_backlog(session))
 		hawser__connection_watch_slow(connection);
 	if (connection->ops->written)
 		connection->ops->written(connection);

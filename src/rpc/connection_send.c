@@ -105,6 +105,21 @@ static void pack(const struct hawser__content *content, uint8_t *payload)
 
 static const struct hawser__content nothing = {.length = 0};
 
+static uint8_t *put_rare_end(struct hawser__session *session, uint64_t id,
+			     const struct hawser__end *end, enum hawser_outcome outcome,
+			     size_t length, uint8_t **start)
+{
+	struct extra extra;
+	uint8_t *payload;
+
+	if (pack_rare_end(&extra, end) < 0)
+		return NULL;
+	payload = hawser__session_put_end(session, id, end->status, outcome, extra.bytes,
+					  extra.length, length, start);
+	extra_free(&extra);
+	return payload;
+}
+
 /* In one frame. */
 static int put_end(struct hawser__connection *connection, uint64_t id,
 		   const struct hawser_method *method, const struct hawser__end *end,
@@ -113,15 +128,13 @@ static int put_end(struct hawser__connection *connection, uint64_t id,
 	struct hawser__session *session = &connection->session;
 	/* Only a failure leaves the question open. */
 	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
-	struct extra extra;
 	uint8_t *payload, *start;
 
-	extra_init(&extra);
-	if (is_rare_end(end) && pack_rare_end(&extra, end) < 0)
-		return -ENOMEM;
-	payload = hawser__session_put_end(session, id, end->status, outcome, extra.bytes,
-					  extra.length, reply->length, &start);
-	extra_free(&extra);
+	if (is_rare_end(end))
+		payload = put_rare_end(session, id, end, outcome, reply->length, &start);
+	else
+		payload = hawser__session_put_end(session, id, end->status, outcome, NULL, 0,
+						  reply->length, &start);
 	if (!payload)
 		return -ENOMEM;
 	pack(reply, payload);

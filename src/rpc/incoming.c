@@ -335,6 +335,31 @@ void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__
 		hawser__stream_taken(incoming->call.stream, cost);
 }
 
+/* The request in the frame of its call, as nearly all are. False: the peer has been told what is
+ * wrong with it. */
+static bool unpack_in_frame(struct hawser__incoming *incoming, const struct hawser__frame *frame,
+			    struct hawser__arrival *view)
+{
+	const struct hawser__entry *entry = incoming->entry;
+	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser_status status;
+
+	if (!entry->raw) {
+		incoming->request = protobuf_c_message_unpack(
+			entry->method->request, &allocator, frame->payload_length, frame->payload);
+		if (incoming->request)
+			return true;
+	}
+	hawser__arrival_view(view, entry->raw ? NULL : entry->method->request, frame->payload,
+			     frame->payload_length);
+	status = entry->raw ? take_request(incoming, view, text, sizeof text)
+			    : explain(incoming, &incoming->arena, view, text, sizeof text);
+	if (status != HAWSER_OK)
+		hawser__connection_refuse(incoming->connection, frame->id, status, "%s", text);
+	return status == HAWSER_OK;
+}
+
 /* Fills a slot for a call that is going to be served. */
 static void init(struct hawser__incoming *incoming, struct hawser__connection *connection,
 		 const struct hawser__frame *frame, const struct hawser__entry *entry)
@@ -393,8 +418,6 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 	const struct hawser__entry *entry;
 	struct hawser__incoming *incoming;
 	struct hawser__arrival view;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
-	enum hawser_status status;
 	bool is_whole;
 
 	if (!serving)
@@ -419,15 +442,8 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 
 	init(incoming, connection, frame, entry);
 	is_whole = !frame->size && !(entry->method->kind & HAWSER_CLIENT_STREAM);
-	if (is_whole) {
-		hawser__arrival_view(&view, entry->raw ? NULL : entry->method->request,
-				     frame->payload, frame->payload_length);
-		status = take_request(incoming, &view, text, sizeof text);
-		if (status != HAWSER_OK) {
-			hawser__connection_refuse(connection, frame->id, status, "%s", text);
-			goto refused;
-		}
-	}
+	if (is_whole && !unpack_in_frame(incoming, frame, &view))
+		goto refused;
 	if ((entry->method->kind != HAWSER_UNARY || frame->size) &&
 	    !prepare_stream(incoming, frame))
 		goto refused;

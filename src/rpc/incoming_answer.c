@@ -372,7 +372,7 @@ int hawser_call_set_data(struct hawser_call *call, void *data, void (*free_data)
 	free_old = incoming->free_data;
 	old = incoming->data;
 	incoming->data = data;
-	incoming->free_data = free_data;
+	incoming->free_data = data ? free_data : NULL;
 	if (free_old && old != data)
 		free_old(old);
 	return 0;

@@ -57,6 +57,8 @@ static int add_slab(struct hawser__serving *serving)
 		return -ENOMEM;
 	}
 	memset(slab->slots, 0, (size_t)HAWSER__SLOT_ALIGN * HAWSER__SLOTS_PER_SLAB);
+	/* The limits are known by now. */
+	serving->messages.limit = limit;
 	slab->next = serving->slabs;
 	serving->slabs = slab;
 	for (size_t i = 0; i < HAWSER__SLOTS_PER_SLAB; i++) {
@@ -80,13 +82,27 @@ struct hawser__incoming *hawser__slot_take(struct hawser__serving *serving)
 
 	if (hawser__list_empty(&serving->free) && add_slab(serving) < 0)
 		return NULL;
-	/* The limits are known by now. */
-	serving->messages.limit = serving->max_request_bytes * ARENA_FACTOR + ARENA_LEAST;
 	/* The one that was used last is the one in the cache. */
 	incoming = hawser__container_of(serving->free.next, struct hawser__incoming, link);
 	hawser__list_unlink(&incoming->link);
 	serving->n_free--;
 	return incoming;
+}
+
+/* What few calls have. */
+static void release_more(struct hawser__incoming *incoming)
+{
+	void (*free_data)(void *data) = incoming->free_data;
+	void *data = incoming->data;
+
+	hawser__stream_free(incoming->call.stream);
+	incoming->call.stream = NULL;
+	hawser__arrival_free(incoming->arrival);
+	incoming->arrival = NULL;
+	incoming->data = NULL;
+	incoming->free_data = NULL;
+	if (free_data)
+		free_data(data);
 }
 
 void hawser__slot_release(struct hawser__incoming *incoming)
@@ -95,31 +111,17 @@ void hawser__slot_release(struct hawser__incoming *incoming)
 	unsigned generation = atomic_load_explicit(&incoming->state, memory_order_relaxed) &
 			      HAWSER__SLOT_GENERATION;
 
-	void (*free_data)(void *data) = incoming->free_data;
-	void *data = incoming->data;
-
+	if (incoming->call.stream || incoming->arrival || incoming->data)
+		release_more(incoming);
 	/* From here on, handles of the old generation are recognised as stale. */
 	generation = (generation + 2) & HAWSER__SLOT_GENERATION;
 	atomic_store_explicit(&incoming->state, generation, memory_order_release);
-	if (incoming->call.stream) {
-		hawser__stream_free(incoming->call.stream);
-		incoming->call.stream = NULL;
-	}
-	if (incoming->arrival) {
-		hawser__arrival_free(incoming->arrival);
-		incoming->arrival = NULL;
-	}
-	incoming->data = NULL;
-	incoming->free_data = NULL;
 	if (serving->n_free < WARM_SLOTS)
 		hawser__arena_reset(&incoming->arena);
 	else
 		hawser__arena_deinit(&incoming->arena);
 	hawser__list_append(serving->free.next, &incoming->link); /* to the front */
 	serving->n_free++;
-	/* Last, for it is the user's, and may do anything. */
-	if (free_data)
-		free_data(data);
 }
 
 void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *loop,

@@ -363,40 +363,49 @@ static void refuse_reply(struct hawser__outgoing *outgoing, const struct hawser_
 	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
 }
 
-/* The reply, which is whole. */
-static void take_reply(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival)
+/* Why a reply did not unpack. */
+static void refuse_unpacked(struct hawser__outgoing *outgoing, size_t size)
 {
 	const struct hawser_method *method = outgoing->call.method;
-	ProtobufCAllocator arena = {NULL};
+	bool too_large = outgoing->replies && outgoing->replies->exhausted;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
-	bool too_large;
 
-	if (outgoing->replies)
-		arena = hawser__arena_allocator(outgoing->replies);
-	outgoing->reply = hawser__arrival_unpack(arrival, outgoing->replies ? &arena : NULL);
-	if (outgoing->reply)
-		return;
-	too_large = outgoing->replies && outgoing->replies->exhausted;
 	if (too_large)
 		snprintf(text, sizeof text, "%s: the reply of %zu bytes unpacks to more than %zu",
-			 method->name, arrival->size, outgoing->replies->limit);
+			 method->name, size, outgoing->replies->limit);
 	else
 		snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s", method->name,
-			 arrival->size, method->reply->name);
+			 size, method->reply->name);
 	set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
 		  HAWSER_OUTCOME_EXECUTED, text);
 }
 
-/* What came of a call that succeeded: a reply in this frame, or in pieces before it, or neither
- * where replies are a stream. */
+/* The reply: in the frame, or in pieces before it, where it stays until the call is freed. */
+static void take_reply(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
+{
+	struct hawser__stream *stream = outgoing->call.stream;
+	struct hawser__arrival *arrival = stream ? stream->first : NULL;
+	ProtobufCAllocator arena, *allocator = NULL;
+
+	if (outgoing->replies) {
+		arena = hawser__arena_allocator(outgoing->replies);
+		allocator = &arena;
+	}
+	outgoing->reply =
+		arrival ? hawser__arrival_unpack(arrival, allocator)
+			: protobuf_c_message_unpack(outgoing->call.method->reply, allocator,
+						    frame->payload_length, frame->payload);
+	if (!outgoing->reply)
+		refuse_unpacked(outgoing, arrival ? arrival->size : frame->payload_length);
+}
+
+/* What came of a call that succeeded: a reply, unless replies are a stream. */
 static void succeed(struct hawser__connection *connection, struct hawser__outgoing *outgoing,
 		    const struct hawser__frame *frame)
 {
 	const struct hawser_method *method = outgoing->call.method;
-	struct hawser__stream *stream = outgoing->call.stream;
-	struct hawser__arrival view, *reply = &view;
 
-	if (stream && stream->coming) {
+	if (outgoing->call.stream && outgoing->call.stream->coming) {
 		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED,
 			  "the call ended in the middle of a message");
 	} else if (method->kind & HAWSER_SERVER_STREAM) {
@@ -404,11 +413,7 @@ static void succeed(struct hawser__connection *connection, struct hawser__outgoi
 	} else if (frame->payload_length > reply_limit(connection, method)) {
 		refuse_reply(outgoing, frame, reply_limit(connection, method));
 	} else {
-		hawser__arrival_view(&view, method->reply, frame->payload, frame->payload_length);
-		/* It stays where it is until the call is freed: the reply may borrow from it. */
-		if (stream && stream->first)
-			reply = stream->first;
-		take_reply(outgoing, reply);
+		take_reply(outgoing, frame);
 	}
 	if (outgoing->error.status == HAWSER_OK)
 		connection->n_succeeded++;

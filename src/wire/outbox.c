@@ -334,7 +334,7 @@ static bool take_turn(struct hawser__session *session, struct hawser__outbox *ou
 	return true;
 }
 
-void hawser__session_fill(struct hawser__session *session)
+void hawser__session_fill_slow(struct hawser__session *session)
 {
 	if (!session->log_flows)
 		return;

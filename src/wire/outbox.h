@@ -85,6 +85,11 @@ int hawser__outbox_open_window(struct hawser__session *session, struct hawser__o
 void hawser__outbox_set_windows(struct hawser__session *session, size_t window);
 
 /** Gives pieces their turn, while the log has room. */
-void hawser__session_fill(struct hawser__session *session);
+void hawser__session_fill_slow(struct hawser__session *session);
+static inline void hawser__session_fill(struct hawser__session *session)
+{
+	if (!hawser__list_empty(&session->turns))
+		hawser__session_fill_slow(session);
+}
 
 #endif /* HAWSER_WIRE_OUTBOX_H */
