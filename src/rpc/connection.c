@@ -63,6 +63,7 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	connection->heard_ms = connection->sent_ms = connection->call_ms = setup->loop->now_ms;
 	hawser__session_init(&connection->session, setup->is_server, setup->max_payload,
 			     &setup->loop->pool);
+	connection->session.push = hawser__connection_push;
 	if (connection->is_traced)
 		connection->session.moved = hawser__trace_moved;
 	hawser__list_init(&connection->incoming);

@@ -197,6 +197,8 @@ void hawser__connection_unwatch(struct hawser__connection *connection);
 bool hawser__connection_flush(struct hawser__connection *connection);
 /** Only writes; for a last word. True: the socket is full. */
 bool hawser__connection_send_out(struct hawser__connection *connection);
+/** The session's push: only writes, and lets nothing else happen. */
+void hawser__connection_push(struct hawser__session *session);
 /** Writes before the loop sleeps; on a bare loop at once. */
 void hawser__connection_flush_soon(struct hawser__connection *connection);
 

@@ -436,6 +436,29 @@ bool hawser__connection_send_out(struct hawser__connection *connection)
 	return false;
 }
 
+void hawser__connection_push(struct hawser__session *session)
+{
+	struct hawser__connection *connection =
+		hawser__container_of(session, struct hawser__connection, session);
+	struct iovec pieces[PIECES_MAX];
+
+	/* Whatever is wrong with the socket shows when it is written to the next time. */
+	while (connection->fd >= 0 && !connection->wants_write && !connection->is_mute &&
+	       !is_over(connection)) {
+		ssize_t n;
+
+		hawser__session_fill(session);
+		if (!hawser__session_unwritten(session))
+			return;
+		n = hawser__socket_send(connection->fd, pieces,
+					hawser__session_peek(session, pieces, PIECES_MAX));
+		if (n <= 0)
+			return;
+		connection->sent_ms = connection->loop->now_ms;
+		hawser__session_wrote(session, (size_t)n);
+	}
+}
+
 /* Tells the peer what has come, at once if it is much, else soon. */
 static void acknowledge(struct hawser__connection *connection)
 {

@@ -17,12 +17,6 @@ struct extra {
 	size_t length;
 };
 
-static void extra_init(struct extra *extra)
-{
-	extra->bytes = extra->small;
-	extra->length = 0;
-}
-
 static int extra_pack(struct extra *extra, const ProtobufCMessage *message)
 {
 	extra->length = protobuf_c_message_get_packed_size(message);
@@ -212,47 +206,74 @@ static bool must_wait(const struct hawser_call *call, const struct hawser__conte
 	return is_large(content) || (call->outbox && call->outbox->first);
 }
 
-static int wait_in_turn(struct hawser__connection *connection, struct hawser_call *call,
-			const struct hawser__content *content, bool is_announced)
+static bool is_borrowed(const struct hawser__content *content)
 {
-	struct hawser__session *session = &connection->session;
-	struct hawser__outbox *outbox = outbox_of(connection, call);
-	int r;
-
-	if (!outbox)
-		return -ENOMEM;
-	if (content->message)
-		r = hawser__outbox_put_message(session, outbox, content->message, content->length,
-					       is_announced);
-	else if (content->loan && is_large(content))
-		r = hawser__outbox_put_loan(session, outbox, content->loan, content->packed,
-					    content->length, is_announced);
-	else
-		r = hawser__outbox_put_packed(session, outbox, content->packed, content->length,
-					      is_announced);
-	if (r == 0)
-		hawser__connection_watch_slow(connection);
-	return r;
+	return content->loan && is_large(content);
 }
 
+/* What a message needs to wait for its turn. NULL without memory. */
+static struct hawser__chunk *reserve(struct hawser__connection *connection,
+				     struct hawser_call *call,
+				     const struct hawser__content *content)
+{
+	struct hawser__session *session = &connection->session;
+
+	if (!outbox_of(connection, call))
+		return NULL;
+	return is_borrowed(content) ? hawser__outbox_borrow(session, content->loan, content->packed,
+							    content->length)
+				    : hawser__outbox_reserve(session, content->length);
+}
+
+static void wait_in_turn(struct hawser__connection *connection, struct hawser_call *call,
+			 struct hawser__chunk *reserved, const struct hawser__content *content,
+			 bool is_announced)
+{
+	struct hawser__session *session = &connection->session;
+
+	if (is_borrowed(content))
+		hawser__outbox_put_borrowed(session, call->outbox, reserved, content->length,
+					    is_announced);
+	else
+		hawser__outbox_put(session, call->outbox, reserved, content->message,
+				   content->packed, content->length, is_announced);
+	hawser__connection_watch_slow(connection);
+}
+
+static struct hawser__chunk *make_end(struct hawser__session *session, uint64_t id,
+				      const struct hawser__end *end)
+{
+	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
+	struct hawser__chunk *frame;
+	struct extra extra;
+
+	if (!is_rare_end(end))
+		return hawser__outbox_make_end(session, id, end->status, outcome, NULL, 0);
+	if (pack_rare_end(&extra, end) < 0)
+		return NULL;
+	frame = hawser__outbox_make_end(session, id, end->status, outcome, extra.bytes,
+					extra.length);
+	extra_free(&extra);
+	return frame;
+}
+
+/* A reply without an end must not begin. */
 static int end_in_turn(struct hawser__connection *connection, struct hawser_call *call,
 		       const struct hawser__end *end, const struct hawser__content *reply)
 {
-	enum hawser_outcome outcome = end->status ? end->outcome : HAWSER_OUTCOME_UNKNOWN;
-	struct extra extra;
-	int r = reply->length ? wait_in_turn(connection, call, reply, false) : 0;
+	struct hawser__session *session = &connection->session;
+	struct hawser__chunk *frame = make_end(session, call->id, end), *reserved = NULL;
 
-	extra_init(&extra);
-	if (r == 0 && is_rare_end(end))
-		r = pack_rare_end(&extra, end);
-	if (r == 0)
-		r = hawser__outbox_put_end(&connection->session, call->outbox, end->status, outcome,
-					   extra.bytes, extra.length);
-	extra_free(&extra);
-	/* A reply without an end must not begin. */
-	if (r < 0 && reply->length && call->outbox)
-		hawser__outbox_drop(&connection->session, call->outbox);
-	return r;
+	if (frame && reply->length)
+		reserved = reserve(connection, call, reply);
+	if (!frame || (reply->length && !reserved)) {
+		hawser__outbox_return(session, frame);
+		return -ENOMEM;
+	}
+	if (reserved)
+		wait_in_turn(connection, call, reserved, reply, false);
+	hawser__outbox_put_frame(session, call->outbox, frame);
+	return 0;
 }
 
 static int send_end(struct hawser__carrier *carrier, struct hawser_call *call,
@@ -334,12 +355,10 @@ static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, 
 	const struct hawser_method *method = call->method;
 	bool announce = !is_announced(connection, method), goes_on = request && is_large(request);
 	size_t length = request && !goes_on ? request->length : 0;
+	struct hawser__chunk *reserved = goes_on ? reserve(connection, call, request) : NULL;
 	uint8_t *payload, *start;
 
-	/* First what waits, for that is easily taken back. */
-	if (goes_on && wait_in_turn(connection, call, request, true) < 0)
-		goto no_memory;
-	if (!request && !outbox_of(connection, call))
+	if ((goes_on && !reserved) || (!request && !outbox_of(connection, call)))
 		goto no_memory;
 	if (announce || n_metadata || goes_on)
 		payload = put_rare_call(connection, call, announce, timeout_ms, metadata,
@@ -355,9 +374,12 @@ static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, 
 	call->queued = start;
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, method);
+	if (reserved)
+		wait_in_turn(connection, call, reserved, request, true);
 	return 0;
 
 no_memory:
+	hawser__outbox_return(&connection->session, reserved);
 	hawser__outbox_free(&connection->session, call->outbox);
 	call->outbox = NULL;
 	return -ENOMEM;
@@ -373,8 +395,14 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 	if (!outbox)
 		return -ENOMEM;
 	/* One from another thread may come when the window has just been used up. */
-	if (must_wait(call, message) || outbox->window <= 0)
-		return wait_in_turn(connection, call, message, false);
+	if (must_wait(call, message) || outbox->window <= 0) {
+		struct hawser__chunk *reserved = reserve(connection, call, message);
+
+		if (!reserved)
+			return -ENOMEM;
+		wait_in_turn(connection, call, reserved, message, false);
+		return 0;
+	}
 	payload = hawser__session_put_message(&connection->session, call->id, false,
 					      message->length, &start);
 	if (!payload)
@@ -393,8 +421,15 @@ static int send_last(struct hawser__carrier *carrier, struct hawser_call *call)
 	struct hawser__connection *connection = connection_of(carrier);
 	uint8_t *start;
 
-	if (call->outbox && call->outbox->first)
-		return hawser__outbox_put_last(&connection->session, call->outbox);
+	if (call->outbox && call->outbox->first) {
+		struct hawser__chunk *last =
+			hawser__outbox_make_last(&connection->session, call->id);
+
+		if (!last)
+			return -ENOMEM;
+		hawser__outbox_put_frame(&connection->session, call->outbox, last);
+		return 0;
+	}
 	if (!hawser__session_put_message(&connection->session, call->id, true, 0, &start))
 		return -ENOMEM;
 	if (connection->is_traced)

@@ -11,8 +11,13 @@
 #define MARK_FRAME UINT64_MAX
 #define MARK_REST 0
 
+/* What is packed is pushed out when so many pieces are full. */
+enum { PUSH_PIECES = 2 };
+
 _Static_assert(HAWSER__PIECE_BYTES + HAWSER__MESSAGE_HEAD <= HAWSER__PIECE_CHUNK_BYTES,
 	       "a piece and its head fit into a chunk");
+
+static void free_chunks(struct hawser__session *session, struct hawser__chunk *first);
 
 /* ---- life ---- */
 
@@ -32,13 +37,8 @@ struct hawser__outbox *hawser__outbox_new(struct hawser__session *session, uint6
 
 void hawser__outbox_drop(struct hawser__session *session, struct hawser__outbox *outbox)
 {
-	while (outbox->first) {
-		struct hawser__chunk *chunk = outbox->first;
-
-		outbox->first = chunk->next;
-		hawser__chunk_free(session->log.frames.pool, chunk);
-	}
-	outbox->last = NULL;
+	free_chunks(session, outbox->first);
+	outbox->first = outbox->last = NULL;
 	session->waiting_bytes -= outbox->bytes;
 	outbox->bytes = 0;
 	hawser__list_unlink(&outbox->turn);
@@ -112,170 +112,193 @@ void hawser__outbox_set_windows(struct hawser__session *session, size_t window)
 
 /* ---- putting ---- */
 
-/* Chunks that are to be put, all or none. */
-struct parcel {
-	struct hawser__pool *pool;
-	struct hawser__chunk *first, *last;
-	size_t bytes;
-	bool has_failed;
-};
-
-static void add_chunk(struct parcel *parcel, struct hawser__chunk *chunk)
+static void append(struct hawser__session *session, struct hawser__outbox *outbox,
+		   struct hawser__chunk *chunk)
 {
-	if (parcel->last)
-		parcel->last->next = chunk;
-	else
-		parcel->first = chunk;
-	parcel->last = chunk;
-}
+	size_t bytes = chunk->end - chunk->start;
 
-static int put(struct hawser__session *session, struct hawser__outbox *outbox,
-	       struct parcel *parcel, uint64_t mark)
-{
-	if (parcel->has_failed || !parcel->first) {
-		while (parcel->first) {
-			struct hawser__chunk *chunk = parcel->first;
-
-			parcel->first = chunk->next;
-			hawser__chunk_free(parcel->pool, chunk);
-		}
-		return -ENOMEM;
-	}
-	parcel->first->mark = mark;
+	chunk->next = NULL;
 	if (outbox->last)
-		outbox->last->next = parcel->first;
+		outbox->last->next = chunk;
 	else
-		outbox->first = parcel->first;
-	outbox->last = parcel->last;
-	outbox->bytes += parcel->bytes;
-	session->waiting_bytes += parcel->bytes;
-	take_part(session, outbox);
-	return 0;
+		outbox->first = chunk;
+	outbox->last = chunk;
+	outbox->bytes += bytes;
+	session->waiting_bytes += bytes;
 }
 
-/* Copies bytes behind those that the parcel has, in as many pieces as they need. */
-static void add_bytes(struct parcel *parcel, const uint8_t *data, size_t length)
+static void free_chunks(struct hawser__session *session, struct hawser__chunk *first)
 {
-	while (length && !parcel->has_failed) {
-		struct hawser__chunk *last = parcel->last;
-		size_t part;
+	while (first) {
+		struct hawser__chunk *chunk = first;
 
-		if (!last || last->end == last->capacity) {
-			last = hawser__chunk_new(parcel->pool, HAWSER__PIECE_CHUNK_BYTES);
-			if (!last) {
-				parcel->has_failed = true;
-				return;
-			}
-			/* Its head goes before it when its turn comes. */
-			last->start = last->end = HAWSER__PIECE_CHUNK_BYTES - HAWSER__PIECE_BYTES;
-			add_chunk(parcel, last);
-		}
-		part = last->capacity - last->end;
-		if (part > length)
-			part = length;
-		memcpy(last->data + last->end, data, part);
-		last->end += part;
-		parcel->bytes += part;
-		data += part;
-		length -= part;
+		first = chunk->next;
+		hawser__chunk_free(session->log.frames.pool, chunk);
 	}
 }
 
+struct hawser__chunk *hawser__outbox_reserve(struct hawser__session *session, size_t length)
+{
+	struct hawser__pool *pool = session->log.frames.pool;
+	struct hawser__chunk *first = NULL;
+
+	/* A piece of no bytes is the empty message. */
+	do {
+		size_t capacity = length ? HAWSER__PIECE_CHUNK_BYTES : HAWSER__SMALL_CHUNK_BYTES;
+		struct hawser__chunk *chunk = hawser__chunk_new(pool, capacity);
+
+		if (!chunk) {
+			free_chunks(session, first);
+			return NULL;
+		}
+		/* Its head goes before it when its turn comes. */
+		chunk->start = chunk->end =
+			length ? capacity - HAWSER__PIECE_BYTES : HAWSER__MESSAGE_HEAD;
+		chunk->next = first;
+		first = chunk;
+		length -= length < HAWSER__PIECE_BYTES ? length : HAWSER__PIECE_BYTES;
+	} while (length);
+	return first;
+}
+
+struct hawser__chunk *hawser__outbox_borrow(struct hawser__session *session,
+					    struct hawser__loan *loan, const uint8_t *packed,
+					    size_t length)
+{
+	struct hawser__chunk *first = NULL, **end = &first;
+
+	for (size_t at = 0; at < length; at += HAWSER__PIECE_BYTES) {
+		size_t rest = length - at;
+
+		*end = hawser__chunk_borrow(
+			loan, packed + at, rest < HAWSER__PIECE_BYTES ? rest : HAWSER__PIECE_BYTES);
+		if (!*end) {
+			free_chunks(session, first);
+			return NULL;
+		}
+		end = &(*end)->next;
+	}
+	return first;
+}
+
+void hawser__outbox_return(struct hawser__session *session, struct hawser__chunk *reserved)
+{
+	free_chunks(session, reserved);
+}
+
+/* Fills what was reserved, and lets each piece go as soon as it is full. */
 struct packer {
 	ProtobufCBuffer base;
-	struct parcel *parcel;
+	struct hawser__session *session;
+	struct hawser__outbox *outbox;
+	struct hawser__chunk *reserved; /* the first is being filled */
+	unsigned n_full;
 };
 
-static void append(ProtobufCBuffer *buffer, size_t length, const uint8_t *data)
+static void piece_is_full(struct packer *packer)
 {
-	add_bytes(((struct packer *)(void *)buffer)->parcel, data, length);
+	struct hawser__session *session = packer->session;
+	struct hawser__chunk *chunk = packer->reserved;
+
+	packer->reserved = chunk->next;
+	append(session, packer->outbox, chunk);
+	take_part(session, packer->outbox);
+	/* The peer may begin with it while we go on. */
+	if (session->push && packer->reserved && ++packer->n_full % PUSH_PIECES == 0)
+		session->push(session);
 }
 
-int hawser__outbox_put_message(struct hawser__session *session, struct hawser__outbox *outbox,
-			       const ProtobufCMessage *message, size_t length, bool is_announced)
+static void add_bytes(struct packer *packer, const uint8_t *data, size_t length)
 {
-	struct parcel parcel = {.pool = session->log.frames.pool};
-	struct packer packer = {{append}, &parcel};
+	while (length) {
+		struct hawser__chunk *chunk = packer->reserved;
+		size_t part = chunk->capacity - chunk->end;
 
-	if (length == 0)
-		return hawser__outbox_put_packed(session, outbox, NULL, 0, is_announced);
-	protobuf_c_message_pack_to_buffer(message, &packer.base);
-	return put(session, outbox, &parcel,
-		   is_announced || length <= HAWSER__PIECE_BYTES ? MARK_REST : length);
-}
-
-int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__outbox *outbox,
-			      const uint8_t *packed, size_t length, bool is_announced)
-{
-	struct parcel parcel = {.pool = session->log.frames.pool};
-
-	if (length) {
-		add_bytes(&parcel, packed, length);
-	} else {
-		/* A piece of no bytes is the empty message. */
-		parcel.first = parcel.last =
-			hawser__chunk_new(parcel.pool, HAWSER__SMALL_CHUNK_BYTES);
-		if (parcel.first)
-			parcel.first->start = parcel.first->end = HAWSER__MESSAGE_HEAD;
+		if (part > length)
+			part = length;
+		memcpy(chunk->data + chunk->end, data, part);
+		chunk->end += part;
+		data += part;
+		length -= part;
+		if (chunk->end == chunk->capacity)
+			piece_is_full(packer);
 	}
-	return put(session, outbox, &parcel,
-		   is_announced || length <= HAWSER__PIECE_BYTES ? MARK_REST : length);
 }
 
-int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outbox *outbox,
-			    struct hawser__loan *loan, const uint8_t *packed, size_t length,
-			    bool is_announced)
+static void add_packed(ProtobufCBuffer *buffer, size_t length, const uint8_t *data)
 {
-	struct parcel parcel = {.pool = session->log.frames.pool, .bytes = length};
+	add_bytes((struct packer *)(void *)buffer, data, length);
+}
 
-	for (size_t at = 0; at < length && !parcel.has_failed; at += HAWSER__PIECE_BYTES) {
-		size_t rest = length - at;
-		struct hawser__chunk *chunk = hawser__chunk_borrow(
-			loan, packed + at, rest < HAWSER__PIECE_BYTES ? rest : HAWSER__PIECE_BYTES);
+/* What the first piece of a message is marked with. */
+static uint64_t mark_of(size_t length, bool is_announced)
+{
+	return is_announced || length <= HAWSER__PIECE_BYTES ? MARK_REST : length;
+}
 
-		if (chunk)
-			add_chunk(&parcel, chunk);
-		else
-			parcel.has_failed = true;
+void hawser__outbox_put(struct hawser__session *session, struct hawser__outbox *outbox,
+			struct hawser__chunk *reserved, const ProtobufCMessage *message,
+			const uint8_t *packed, size_t length, bool is_announced)
+{
+	struct packer packer = {{add_packed}, session, outbox, reserved, 0};
+
+	reserved->mark = mark_of(length, is_announced);
+	if (message && length)
+		protobuf_c_message_pack_to_buffer(message, &packer.base);
+	else
+		add_bytes(&packer, packed, length);
+	if (packer.reserved)
+		piece_is_full(&packer);
+}
+
+void hawser__outbox_put_borrowed(struct hawser__session *session, struct hawser__outbox *outbox,
+				 struct hawser__chunk *borrowed, size_t length, bool is_announced)
+{
+	borrowed->mark = mark_of(length, is_announced);
+	while (borrowed) {
+		struct hawser__chunk *next = borrowed->next;
+
+		append(session, outbox, borrowed);
+		borrowed = next;
 	}
-	return put(session, outbox, &parcel,
-		   is_announced || length <= HAWSER__PIECE_BYTES ? MARK_REST : length);
+	take_part(session, outbox);
 }
 
 /* A frame that is complete already: it lies in the one chunk of a buffer. */
-static int put_frame(struct hawser__session *session, struct hawser__outbox *outbox,
-		     struct hawser__buffer *frame, bool is_made)
+static struct hawser__chunk *frame_of(struct hawser__buffer *buffer, bool is_made)
 {
-	struct parcel parcel = {.pool = frame->pool};
-
-	if (is_made) {
-		parcel.first = parcel.last = frame->first;
-		parcel.bytes = frame->length;
-	} else {
-		hawser__buffer_deinit(frame);
+	if (!is_made) {
+		hawser__buffer_deinit(buffer);
+		return NULL;
 	}
-	return put(session, outbox, &parcel, MARK_FRAME);
+	buffer->first->mark = MARK_FRAME;
+	return buffer->first;
 }
 
-int hawser__outbox_put_end(struct hawser__session *session, struct hawser__outbox *outbox,
-			   uint32_t status, uint32_t outcome, const uint8_t *extra,
-			   size_t extra_length)
+struct hawser__chunk *hawser__outbox_make_end(struct hawser__session *session, uint64_t id,
+					      uint32_t status, uint32_t outcome,
+					      const uint8_t *extra, size_t extra_length)
 {
-	struct hawser__buffer frame;
+	struct hawser__buffer buffer;
 
-	hawser__buffer_init(&frame, session->log.frames.pool);
-	return put_frame(session, outbox, &frame,
-			 hawser__frame_put_end(&frame, 0, outbox->id, status, outcome, extra,
-					       extra_length, 0) != NULL);
+	hawser__buffer_init(&buffer, session->log.frames.pool);
+	return frame_of(&buffer, hawser__frame_put_end(&buffer, 0, id, status, outcome, extra,
+						       extra_length, 0) != NULL);
 }
 
-int hawser__outbox_put_last(struct hawser__session *session, struct hawser__outbox *outbox)
+struct hawser__chunk *hawser__outbox_make_last(struct hawser__session *session, uint64_t id)
 {
-	struct hawser__buffer frame;
+	struct hawser__buffer buffer;
 
-	hawser__buffer_init(&frame, session->log.frames.pool);
-	return put_frame(session, outbox, &frame,
-			 hawser__frame_put_message(&frame, 0, outbox->id, true, 0) != NULL);
+	hawser__buffer_init(&buffer, session->log.frames.pool);
+	return frame_of(&buffer, hawser__frame_put_message(&buffer, 0, id, true, 0) != NULL);
+}
+
+void hawser__outbox_put_frame(struct hawser__session *session, struct hawser__outbox *outbox,
+			      struct hawser__chunk *frame)
+{
+	append(session, outbox, frame);
+	take_part(session, outbox);
 }
 
 /* ---- turns ---- */

@@ -56,24 +56,36 @@ static inline bool hawser__outbox_is_open(const struct hawser__outbox *outbox)
 	return outbox->window > 0 && !outbox->first;
 }
 
-/* What is put waits for its turn, behind what was put before. 0, or -ENOMEM: nothing was put. */
+/* What is put waits for its turn, behind what was put before. Putting cannot fail: what it needs is
+ * reserved before, and is put, or returned. */
 
-/** A message to be packed, of `length` bytes; `is_announced`: the call frame told its size. */
-int hawser__outbox_put_message(struct hawser__session *session, struct hawser__outbox *outbox,
-			       const ProtobufCMessage *message, size_t length, bool is_announced);
-/** One that is packed already, and copied … */
-int hawser__outbox_put_packed(struct hawser__session *session, struct hawser__outbox *outbox,
-			      const uint8_t *packed, size_t length, bool is_announced);
-/** … or borrowed. Takes references of the loan. */
-int hawser__outbox_put_loan(struct hawser__session *session, struct hawser__outbox *outbox,
-			    struct hawser__loan *loan, const uint8_t *packed, size_t length,
-			    bool is_announced);
-/** The end of the call, without a payload. */
-int hawser__outbox_put_end(struct hawser__session *session, struct hawser__outbox *outbox,
-			   uint32_t status, uint32_t outcome, const uint8_t *extra,
-			   size_t extra_length);
-/** No message follows. */
-int hawser__outbox_put_last(struct hawser__session *session, struct hawser__outbox *outbox);
+/** For a message of `length` bytes. NULL without memory. */
+struct hawser__chunk *hawser__outbox_reserve(struct hawser__session *session, size_t length);
+/** The same for bytes that are borrowed; takes references of the loan. At least one byte. */
+struct hawser__chunk *hawser__outbox_borrow(struct hawser__session *session,
+					    struct hawser__loan *loan, const uint8_t *packed,
+					    size_t length);
+/** NULL is accepted. */
+void hawser__outbox_return(struct hawser__session *session, struct hawser__chunk *reserved);
+
+/** A message: `message`, to be packed, or else `packed`, to be copied. `is_announced`: the call
+ * frame told its size. */
+void hawser__outbox_put(struct hawser__session *session, struct hawser__outbox *outbox,
+			struct hawser__chunk *reserved, const ProtobufCMessage *message,
+			const uint8_t *packed, size_t length, bool is_announced);
+/** One that is borrowed. */
+void hawser__outbox_put_borrowed(struct hawser__session *session, struct hawser__outbox *outbox,
+				 struct hawser__chunk *borrowed, size_t length, bool is_announced);
+
+/** The end of a call, without a payload. NULL without memory. */
+struct hawser__chunk *hawser__outbox_make_end(struct hawser__session *session, uint64_t id,
+					      uint32_t status, uint32_t outcome,
+					      const uint8_t *extra, size_t extra_length);
+/** The word that no message follows. NULL without memory. */
+struct hawser__chunk *hawser__outbox_make_last(struct hawser__session *session, uint64_t id);
+/** One of those two. */
+void hawser__outbox_put_frame(struct hawser__session *session, struct hawser__outbox *outbox,
+			      struct hawser__chunk *frame);
 
 /** Takes back what waits: the next thing that is put goes first. */
 void hawser__outbox_drop(struct hawser__session *session, struct hawser__outbox *outbox);

@@ -71,6 +71,9 @@ struct hawser__session {
 	/* Told of each frame that goes to the log from there, by its head; NULL: nobody wants to
 	 * know. */
 	void (*moved)(struct hawser__session *session, const uint8_t *head, size_t length);
+	/* Writes what may go, while a large message is being packed; may be NULL, and must not do
+	 * anything else. */
+	void (*push)(struct hawser__session *session);
 	/* What the peer asks for to let a new connection go on with this session. */
 	uint64_t id; /* 0: it cannot be gone on with */
 	uint8_t token[HAWSER__TOKEN_BYTES];
