@@ -7,6 +7,7 @@
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include "util/error.h"
 #include <errno.h>
 #include <poll.h>
@@ -128,7 +129,7 @@ static const struct hawser__outgoing_ops blocking_ops = {.done = on_done};
 
 /* Sends what is queued; a socket that is full takes it while the caller waits. */
 static int start(struct hawser_client *client, struct hawser__outgoing *outgoing,
-		 struct hawser__waiter *waiter, const ProtobufCMessage *request,
+		 struct hawser__waiter *waiter, const struct hawser__content *request,
 		 const struct hawser_context *context)
 {
 	int r;
@@ -188,7 +189,7 @@ void hawser__client_give_up(struct hawser__outgoing *outgoing, int why)
 }
 
 int hawser__client_start(struct hawser_client *client, struct hawser__outgoing *outgoing,
-			 struct hawser__waiter *waiter, const ProtobufCMessage *request,
+			 struct hawser__waiter *waiter, const struct hawser__content *request,
 			 const struct hawser_context *context)
 {
 	struct hawser_error error = {.status = HAWSER_OK};
@@ -221,7 +222,7 @@ int hawser__client_start(struct hawser_client *client, struct hawser__outgoing *
 /* One try. Returns whether another one may help: the connection was an old one, and its end is
  * known to have kept this call from running. */
 static bool try_call(struct hawser_client *client, struct blocking_call *call,
-		     const ProtobufCMessage *request, const struct hawser_context *context)
+		     const struct hawser__content *request, const struct hawser_context *context)
 {
 	struct hawser__outgoing *outgoing = &call->outgoing;
 	bool was_open = hawser__client_is_open(client);
@@ -239,35 +240,47 @@ static bool try_call(struct hawser_client *client, struct blocking_call *call,
 	       !hawser__client_is_open(client);
 }
 
+static void init_call(struct blocking_call *call, const struct hawser_method *method)
+{
+	hawser__outgoing_init(&call->outgoing, method, &blocking_ops);
+	call->outgoing.unpacks_later = true;
+}
+
 enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 						const struct hawser_method *method,
 						const ProtobufCMessage *request,
 						ProtobufCMessage **reply,
 						struct hawser_context *context)
 {
+	struct hawser__content content = hawser__content_of(request);
 	struct blocking_call call;
 	enum hawser_status status;
 	uint64_t deadline_ms;
 	bool again;
 
-	hawser__outgoing_init(&call.outgoing, method, &blocking_ops);
+	/* What takes long is done without the lock. */
+	hawser__content_pack_large(&content, client->options.max_request_bytes);
+	init_call(&call, method);
 	hawser__waiter_init(&call.waiter);
 	pthread_mutex_lock(&client->lock);
 	hawser__loop_update_now(client->loop);
 	deadline_ms = hawser__outgoing_deadline(method, context, client->options.timeout_ms,
 						client->loop->now_ms);
 	call.outgoing.call.deadline_ms = deadline_ms;
-	again = try_call(client, &call, request, context);
+	again = try_call(client, &call, &content, context);
 	if (again) {
 		/* The server had closed the idle connection just before the call. */
 		hawser__outgoing_deinit(&call.outgoing);
-		hawser__outgoing_init(&call.outgoing, method, &blocking_ops);
+		init_call(&call, method);
 		call.outgoing.call.deadline_ms = deadline_ms;
 		call.waiter.is_done = false;
-		try_call(client, &call, request, context);
+		try_call(client, &call, &content, context);
 	}
 	pthread_mutex_unlock(&client->lock);
 
+	hawser__loan_unref(content.loan);
+	if (!call.outgoing.error.status && !call.outgoing.reply)
+		hawser__outgoing_unpack_reply(&call.outgoing);
 	status = call.outgoing.error.status;
 	if (status == HAWSER_OK)
 		*reply = call.outgoing.reply;

@@ -404,6 +404,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 					     hawser_any_fn *callback, void *data,
 					     const struct hawser_context *context)
 {
+	struct hawser__content content;
 	struct async_call *call;
 	struct hawser__outgoing *outgoing;
 	uint64_t now_ms;
@@ -450,8 +451,10 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	}
 	outgoing->call.deadline_ms =
 		hawser__outgoing_deadline(method, context, client->options.timeout_ms, now_ms);
+	if (request)
+		content = hawser__content_of(request);
 	if (hawser__client_open_stream(outgoing, client->connection) < 0 ||
-	    hawser__outgoing_start(outgoing, client->connection, request, context,
+	    hawser__outgoing_start(outgoing, client->connection, request ? &content : NULL, context,
 				   client->options.max_request_bytes, now_ms) < 0) {
 		hawser__stream_leave(outgoing->call.stream);
 		refuse_later(call);

@@ -10,6 +10,7 @@
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include "util/log.h"
 #include <errno.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct stream {
 	struct hawser__list sending;  /* client->senders, while it waits for room */
 	struct hawser__list link;     /* the client's */
 	bool has_ended, in_receive, in_send;
+	bool has_reply;  /* to a stream of requests: it was unpacked */
 	bool wants_room; /* to send at all; else that what was sent goes */
 };
 
@@ -133,21 +135,25 @@ static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__c
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
+	struct hawser__content packed = *content;
 	int r;
 
 	if (!client)
 		return -EPIPE;
 	if (is_the_parents(client))
 		return -EPERM;
+	/* What takes long is done without the lock. */
+	hawser__content_pack_large(&packed, client->options.max_request_bytes);
 	pthread_mutex_lock(&client->lock);
 	if (stream->in_send) {
 		r = misuse(-EBUSY, outgoing, "send: another thread is sending on this call");
 	} else {
 		stream->in_send = true;
-		r = send_now(stream, content);
+		r = send_now(stream, &packed);
 		stream->in_send = false;
 	}
 	pthread_mutex_unlock(&client->lock);
+	hawser__loan_unref(packed.loan);
 	return r;
 }
 
@@ -194,40 +200,55 @@ static struct hawser__arrival *wait_for_message(struct stream *stream)
 	return arrival;
 }
 
-/* With the lock. As hawser_call_recv(). */
-static int receive_now(struct stream *stream, ProtobufCMessage **message)
+/* With the lock. As hawser_call_recv(), but that what came is still packed. */
+static int receive_now(struct stream *stream, ProtobufCMessage **reply,
+		       struct hawser__arrival **arrival)
+{
+	struct hawser__outgoing *outgoing = &stream->outgoing;
+
+	*arrival = wait_for_message(stream);
+	if (*arrival)
+		return 1;
+	if (outgoing->error.status)
+		return -1;
+	/* The one reply to a stream of requests. */
+	if (!stream->has_reply && outgoing->unpacks_later && outgoing->call.stream->first)
+		hawser__outgoing_unpack_reply(outgoing);
+	stream->has_reply = true;
+	if (outgoing->error.status)
+		return -1;
+	*reply = outgoing->reply;
+	outgoing->reply = NULL;
+	return *reply ? 1 : 0;
+}
+
+/* It was taken, or is no valid message. */
+static int received(struct stream *stream, struct hawser__arrival *arrival,
+		    const ProtobufCMessage *message)
 {
 	struct hawser__outgoing *outgoing = &stream->outgoing;
 	const struct hawser_method *method = outgoing->call.method;
-	struct hawser__arrival *arrival = wait_for_message(stream);
-	size_t cost;
 
-	if (!arrival) {
-		if (outgoing->error.status)
-			return -1;
-		/* The one reply to a stream of requests. */
-		*message = outgoing->reply;
-		outgoing->reply = NULL;
-		return *message ? 1 : 0;
-	}
-	cost = arrival->cost;
-	*message = hawser__arrival_unpack(arrival, NULL);
-	if (*message)
-		hawser__stream_taken(outgoing->call.stream, cost);
+	pthread_mutex_lock(&stream->client->lock);
+	if (message)
+		hawser__stream_taken(outgoing->call.stream, arrival->cost);
 	else if (outgoing->call.carrier)
 		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
 					 "%s: these %zu bytes are no valid %s, or there is "
 					 "no memory for it",
 					 method->name, arrival->size, method->reply->name);
+	stream->in_receive = false;
+	pthread_mutex_unlock(&stream->client->lock);
 	hawser__arrival_free(arrival);
-	return *message ? 1 : -1;
+	return message ? 1 : -1;
 }
 
 static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **message)
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
-	ProtobufCMessage *received = NULL;
+	struct hawser__arrival *arrival = NULL;
+	ProtobufCMessage *reply = NULL;
 	int r;
 
 	if (!client || is_the_parents(client)) {
@@ -245,11 +266,17 @@ static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **
 		return -1;
 	}
 	stream->in_receive = true;
-	r = receive_now(stream, &received);
-	stream->in_receive = false;
+	r = receive_now(stream, &reply, &arrival);
+	if (!arrival)
+		stream->in_receive = false;
 	pthread_mutex_unlock(&client->lock);
+	/* What takes long is done without the lock. */
+	if (arrival) {
+		reply = hawser__arrival_unpack(arrival, NULL);
+		r = received(stream, arrival, reply);
+	}
 	if (r == 1)
-		*message = received;
+		*message = reply;
 	return r;
 }
 
@@ -313,14 +340,20 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 {
 	struct stream *stream = hawser__calloc(1, sizeof *stream);
 	struct hawser__outgoing *outgoing;
+	struct hawser__content content;
 
 	if (!stream) {
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (request) {
+		content = hawser__content_of(request);
+		hawser__content_pack_large(&content, client->options.max_request_bytes);
+	}
 	outgoing = &stream->outgoing;
 	stream->client = client;
 	hawser__outgoing_init(outgoing, method, &stream_ops);
+	outgoing->unpacks_later = true;
 	hawser__waiter_init(&stream->waiter);
 	hawser__waiter_init(&stream->sender);
 	hawser__list_init(&stream->sending);
@@ -329,9 +362,12 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 	hawser__loop_update_now(client->loop);
 	outgoing->call.deadline_ms = hawser__outgoing_deadline(
 		method, context, client->options.timeout_ms, client->loop->now_ms);
-	if (hawser__client_start(client, outgoing, &stream->waiter, request, context) < 0)
+	if (hawser__client_start(client, outgoing, &stream->waiter, request ? &content : NULL,
+				 context) < 0)
 		stream->has_ended = true;
 	pthread_mutex_unlock(&client->lock);
+	if (request)
+		hawser__loan_unref(content.loan);
 	return &outgoing->call;
 }
 

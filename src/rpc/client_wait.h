@@ -102,7 +102,7 @@ struct hawser__outgoing;
  * filled, a negative errno; -ECONNRESET: the connection was lost meanwhile.
  */
 int hawser__client_start(struct hawser_client *client, struct hawser__outgoing *outgoing,
-			 struct hawser__waiter *waiter, const ProtobufCMessage *request,
+			 struct hawser__waiter *waiter, const struct hawser__content *request,
 			 const struct hawser_context *context);
 /** Its caller waits no more, because of -ECANCELED or -ETIMEDOUT. */
 void hawser__client_give_up(struct hawser__outgoing *outgoing, int why);

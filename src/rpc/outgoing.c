@@ -6,6 +6,7 @@
 #include "rpc/metadata.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
+#include "util/buffer.h"
 #include "util/error.h"
 #include "wire/outbox.h"
 #include <errno.h>
@@ -23,6 +24,7 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 		.method = method, .deadline_ms = UINT64_MAX, .is_outgoing = true};
 	outgoing->ops = ops;
 	outgoing->replies = NULL;
+	outgoing->unpacks_later = false;
 	outgoing->reply = NULL;
 	outgoing->error.status = HAWSER_OK;
 	outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
@@ -149,29 +151,53 @@ static int check(struct hawser__outgoing *outgoing, struct hawser__connection *c
 	return 0;
 }
 
+struct hawser__content hawser__content_of(const ProtobufCMessage *message)
+{
+	return (struct hawser__content){.message = message,
+					.length = protobuf_c_message_get_packed_size(message)};
+}
+
+void hawser__content_pack_large(struct hawser__content *content, size_t limit)
+{
+	uint8_t *packed;
+
+	if (content->length <= HAWSER__PIECE_BYTES || content->length > limit)
+		return;
+	packed = hawser__malloc(content->length);
+	content->loan = packed ? hawser__loan_new(free, packed) : NULL;
+	if (!content->loan) {
+		free(packed);
+		return;
+	}
+	protobuf_c_message_pack(content->message, packed);
+	content->message = NULL;
+	content->packed = packed;
+}
+
 int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
-			   const ProtobufCMessage *request, const struct hawser_context *context,
-			   size_t max_request_bytes, uint64_t now_ms)
+			   const struct hawser__content *request,
+			   const struct hawser_context *context, size_t max_request_bytes,
+			   uint64_t now_ms)
 {
 	const struct hawser_method *method = outgoing->call.method;
 	struct hawser__carrier *carrier = &connection->carrier;
 	uint64_t deadline_ms = outgoing->call.deadline_ms;
 	bool is_kept = method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
 		       connection->keeps_requests;
-	struct hawser__content content = {.message = request};
+	struct hawser__content kept;
 	struct hawser__again *again = NULL;
-	int r;
+	int r = check(outgoing, connection, request ? request->length : 0, context,
+		      max_request_bytes, now_ms);
 
-	if (request)
-		content.length = protobuf_c_message_get_packed_size(request);
-	r = check(outgoing, connection, content.length, context, max_request_bytes, now_ms);
 	if (r < 0)
 		return r;
 	/* Without memory it is not made again; that is all. What is large is packed only once. */
 	if (is_kept)
-		again = hawser__again_new(request, content.length, context);
-	if (again && content.length > HAWSER__PIECE_BYTES)
-		content = hawser__again_content(again);
+		again = hawser__again_new(request, context);
+	if (again && request->length > HAWSER__PIECE_BYTES) {
+		kept = hawser__again_content(again);
+		request = &kept;
+	}
 	/* Entered first: a call that was sent must be found when it ends. */
 	outgoing->call.id = connection->session.next_call;
 	if (hawser__call_table_insert(&connection->calls, &outgoing->call) < 0) {
@@ -179,10 +205,9 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 		return refuse(outgoing, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM, "%s: out of memory",
 			      method->name);
 	}
-	r = carrier->ops->send_call(carrier, &outgoing->call,
-				    deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms,
-				    context ? context->metadata : NULL,
-				    context ? context->n_metadata : 0, request ? &content : NULL);
+	r = carrier->ops->send_call(
+		carrier, &outgoing->call, deadline_ms == UINT64_MAX ? 0 : deadline_ms - now_ms,
+		context ? context->metadata : NULL, context ? context->n_metadata : 0, request);
 	if (r < 0) {
 		hawser__call_table_remove(&connection->calls, outgoing->call.id);
 		hawser__again_free(again);
@@ -380,23 +405,34 @@ static void refuse_unpacked(struct hawser__outgoing *outgoing, size_t size)
 		  HAWSER_OUTCOME_EXECUTED, text);
 }
 
-/* The reply: in the frame, or in pieces before it, where it stays until the call is freed. */
+/* The reply in the frame. */
 static void take_reply(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
 {
-	struct hawser__stream *stream = outgoing->call.stream;
-	struct hawser__arrival *arrival = stream ? stream->first : NULL;
 	ProtobufCAllocator arena, *allocator = NULL;
 
 	if (outgoing->replies) {
 		arena = hawser__arena_allocator(outgoing->replies);
 		allocator = &arena;
 	}
-	outgoing->reply =
-		arrival ? hawser__arrival_unpack(arrival, allocator)
-			: protobuf_c_message_unpack(outgoing->call.method->reply, allocator,
+	outgoing->reply = protobuf_c_message_unpack(outgoing->call.method->reply, allocator,
 						    frame->payload_length, frame->payload);
 	if (!outgoing->reply)
-		refuse_unpacked(outgoing, arrival ? arrival->size : frame->payload_length);
+		refuse_unpacked(outgoing, frame->payload_length);
+}
+
+void hawser__outgoing_unpack_reply(struct hawser__outgoing *outgoing)
+{
+	/* It stays there until the call is freed: the reply may borrow from it. */
+	struct hawser__arrival *arrival = outgoing->call.stream->first;
+	ProtobufCAllocator arena, *allocator = NULL;
+
+	if (outgoing->replies) {
+		arena = hawser__arena_allocator(outgoing->replies);
+		allocator = &arena;
+	}
+	outgoing->reply = hawser__arrival_unpack(arrival, allocator);
+	if (!outgoing->reply)
+		refuse_unpacked(outgoing, arrival->size);
 }
 
 /* What came of a call that succeeded: a reply, unless replies are a stream. */
@@ -412,8 +448,10 @@ static void succeed(struct hawser__connection *connection, struct hawser__outgoi
 		/* Its messages came before. */
 	} else if (frame->payload_length > reply_limit(connection, method)) {
 		refuse_reply(outgoing, frame, reply_limit(connection, method));
-	} else {
+	} else if (!outgoing->call.stream || !outgoing->call.stream->first) {
 		take_reply(outgoing, frame);
+	} else if (!outgoing->unpacks_later) {
+		hawser__outgoing_unpack_reply(outgoing);
 	}
 	if (outgoing->error.status == HAWSER_OK)
 		connection->n_succeeded++;

@@ -35,6 +35,8 @@ struct hawser__outgoing {
 	const struct hawser__outgoing_ops *ops;
 	/** Where the reply is unpacked; NULL: in memory of its own. */
 	struct hawser__arena *replies;
+	bool unpacks_later; /* a reply that came in pieces: its owner calls
+			     * hawser__outgoing_unpack_reply() */
 	ProtobufCMessage *reply;
 	const struct hawser_detail *details;
 	size_t n_details;
@@ -57,14 +59,26 @@ uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
 				   const struct hawser_context *context, unsigned default_ms,
 				   uint64_t now_ms);
 
+/** What is to be sent; nothing is packed yet. */
+struct hawser__content hawser__content_of(const ProtobufCMessage *message);
+/**
+ * Packs it if it is large, and not above the limit: for who must not do that with a lock held. Its
+ * loan is the caller's then, to be given back. Without memory it stays as it is.
+ */
+void hawser__content_pack_large(struct hawser__content *content, size_t limit);
+
 /**
  * Sends it; `request` is NULL for a stream of them. On failure `done` has not run, error is filled.
  * Returns 0 or a negative errno: -EINVAL (metadata), -EMSGSIZE, -ENOBUFS (too much unsent),
  * -ENOMEM, -ETIMEDOUT (the deadline has passed).
  */
 int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
-			   const ProtobufCMessage *request, const struct hawser_context *context,
-			   size_t max_request_bytes, uint64_t now_ms);
+			   const struct hawser__content *request,
+			   const struct hawser_context *context, size_t max_request_bytes,
+			   uint64_t now_ms);
+
+/** Unpacks a reply that came in pieces. `error` tells if that is not possible. */
+void hawser__outgoing_unpack_reply(struct hawser__outgoing *outgoing);
 
 /** The peer ended it: an end frame came. */
 void hawser__outgoing_end(struct hawser__connection *connection, const struct hawser__frame *frame);
@@ -92,7 +106,7 @@ void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcom
 			   const struct hawser_error *why);
 
 /** What is needed to make a call again. NULL without memory. */
-struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
+struct hawser__again *hawser__again_new(const struct hawser__content *request,
 					const struct hawser_context *context);
 /** NULL is accepted. */
 void hawser__again_free(struct hawser__again *again);

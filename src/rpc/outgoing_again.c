@@ -15,39 +15,19 @@
 enum { TIMES_MOST = 3 };
 
 struct hawser__again {
-	struct hawser__loan *loan; /* of all this: pieces on their way borrow from it, too */
+	struct hawser__loan *loan; /* of the request: pieces on their way borrow from it, too */
 	unsigned times;            /* made again so far */
 	size_t size;               /* of all this */
 	size_t length, n_metadata;
-	uint8_t *request;                  /* packed */
+	const uint8_t *request;            /* packed */
 	struct hawser_metadata metadata[]; /* and behind it the bytes of all */
 };
 
-struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t length,
-					const struct hawser_context *context)
+static void copy_metadata(struct hawser__again *again, const struct hawser_context *context)
 {
-	size_t n = context ? context->n_metadata : 0, bytes = length;
-	struct hawser__again *again;
-	uint8_t *at;
+	uint8_t *at = (uint8_t *)&again->metadata[again->n_metadata];
 
-	for (size_t i = 0; i < n; i++)
-		bytes += strlen(context->metadata[i].key) + 1 + context->metadata[i].length;
-	bytes += sizeof *again + n * sizeof *again->metadata;
-	again = hawser__malloc(bytes);
-	if (!again)
-		return NULL;
-	again->loan = hawser__loan_new(free, again);
-	if (!again->loan) {
-		free(again);
-		return NULL;
-	}
-	again->size = bytes;
-	again->times = 0;
-	again->length = length;
-	again->n_metadata = n;
-	again->request = at = (uint8_t *)&again->metadata[n];
-	at += protobuf_c_message_pack(request, at);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < again->n_metadata; i++) {
 		const struct hawser_metadata *pair = &context->metadata[i];
 		size_t key_length = strlen(pair->key) + 1;
 
@@ -59,13 +39,63 @@ struct hawser__again *hawser__again_new(const ProtobufCMessage *request, size_t 
 			memcpy(at, pair->value, pair->length);
 		at += pair->length;
 	}
+}
+
+/* The request as it is lent, or packed. False without memory. */
+static bool keep_request(struct hawser__again *again, const struct hawser__content *request)
+{
+	uint8_t *packed;
+
+	again->length = request->length;
+	again->loan = request->loan;
+	again->request = request->packed;
+	if (again->loan) {
+		again->loan->references++;
+		return true;
+	}
+	packed = hawser__malloc(request->length + 1);
+	again->loan = packed ? hawser__loan_new(free, packed) : NULL;
+	again->request = packed;
+	if (!again->loan) {
+		free(packed);
+		return false;
+	}
+	if (request->message)
+		protobuf_c_message_pack(request->message, packed);
+	else if (request->length)
+		memcpy(packed, request->packed, request->length);
+	return true;
+}
+
+struct hawser__again *hawser__again_new(const struct hawser__content *request,
+					const struct hawser_context *context)
+{
+	size_t n = context ? context->n_metadata : 0, bytes = 0;
+	struct hawser__again *again;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += strlen(context->metadata[i].key) + 1 + context->metadata[i].length;
+	bytes += sizeof *again + n * sizeof *again->metadata;
+	again = hawser__malloc(bytes);
+	if (!again)
+		return NULL;
+	again->size = bytes + request->length;
+	again->times = 0;
+	again->n_metadata = n;
+	if (!keep_request(again, request)) {
+		free(again);
+		return NULL;
+	}
+	copy_metadata(again, context);
 	return again;
 }
 
 void hawser__again_free(struct hawser__again *again)
 {
-	if (again)
-		hawser__loan_unref(again->loan);
+	if (!again)
+		return;
+	hawser__loan_unref(again->loan);
+	free(again);
 }
 
 size_t hawser__again_size(const struct hawser__again *again)

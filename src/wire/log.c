@@ -111,6 +111,8 @@ static void walk(struct hawser__log *log, size_t length)
 			log->partial = HAWSER__FRAME_PREFIX +
 				       hawser__frame_length(log->chunk->data + log->at);
 		part = length < log->partial ? length : log->partial;
+		if (part > log->chunk->end - log->at)
+			part = log->chunk->end - log->at;
 		log->at += part;
 		log->partial -= part;
 		length -= part;

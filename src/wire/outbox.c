@@ -311,15 +311,18 @@ static bool add_head(struct hawser__session *session, struct hawser__outbox *out
 	struct hawser__buffer *out = &session->log.frames;
 	size_t payload = chunk->end - chunk->start, length;
 	uint64_t size = chunk->mark, ack = hawser__session_riding_ack(session);
-	uint8_t head[HAWSER__MESSAGE_HEAD], *room;
+	uint8_t head[HAWSER__MESSAGE_HEAD];
+	struct hawser__chunk *before;
 
 	length = hawser__frame_message_head(head, ack, outbox->id, size, payload);
 	if (chunk->loan) {
-		room = hawser__buffer_reserve(out, length);
-		if (!room)
+		/* Behind a borrowed piece there is no room, and a large chunk would be too much. */
+		before = hawser__chunk_new(out->pool, HAWSER__SMALL_CHUNK_BYTES);
+		if (!before)
 			return false;
-		memcpy(room, head, length);
-		hawser__buffer_commit(out, length);
+		memcpy(before->data, head, length);
+		before->end = length;
+		hawser__buffer_link(out, before);
 	} else {
 		chunk->start -= length;
 		memcpy(chunk->data + chunk->start, head, length);

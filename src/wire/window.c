@@ -60,32 +60,22 @@ bool hawser__line_probe(struct hawser__line *line, uint64_t now_us)
 	return true;
 }
 
-/* The weight of a new sample in the smoothed round trip is an eighth (as in TCP, RFC 6298). */
-static void smooth(struct hawser__line *line, uint64_t rtt_us)
-{
-	line->rtt_us = line->rtt_us ? (7 * line->rtt_us + rtt_us) / 8 : rtt_us;
-	if (!line->rtt_us)
-		line->rtt_us = 1;
-}
-
 void hawser__line_answered(struct hawser__line *line, uint64_t now_us)
 {
-	uint64_t rate, bytes = line->bytes, wanted;
-	bool is_faster;
+	uint64_t rtt_us, rate, wanted;
 
 	if (!line->sent_us)
 		return;
-	smooth(line, now_us > line->sent_us ? now_us - line->sent_us : 1);
+	rtt_us = now_us > line->sent_us ? now_us - line->sent_us : 1;
+	rate = line->bytes * 1000000 / rtt_us;
 	line->sent_us = 0;
 	line->bytes = 0;
-	rate = bytes * 1000000 / line->rtt_us;
-	/* A tenth more is more; less than that is chance. */
-	is_faster = rate > line->rate_most + line->rate_most / 10;
+	if (!line->rtt_least_us || rtt_us < line->rtt_least_us)
+		line->rtt_least_us = rtt_us;
 	if (rate > line->rate_most)
 		line->rate_most = rate;
-	/* Full, and faster than with a smaller one: it was the window that held the sender. */
-	if (is_faster && bytes >= line->size / 3 * 2) {
-		wanted = 2 * bytes;
+	wanted = 2 * line->rate_most * line->rtt_least_us / 1000000;
+	if (wanted > line->size) {
 		line->size = wanted < line->most ? (size_t)wanted : line->most;
 		line->pause_us = PAUSE_LEAST_US;
 		line->next_us = now_us;
@@ -101,6 +91,6 @@ void hawser__line_lost(struct hawser__line *line)
 	line->sent_us = 0;
 	line->bytes = 0;
 	/* The next one may be another line. */
-	line->rate_most = line->rtt_us = 0;
+	line->rate_most = line->rtt_least_us = 0;
 	line->pause_us = PAUSE_LEAST_US;
 }

@@ -5,9 +5,10 @@
  * in halves, so that a frame about it is rare. How large it should be the line itself tells: no
  * smaller than what fits on it (bandwidth times round trip), or the sender stands still; not much
  * larger, or what is urgent waits behind what is queued. A ping among the messages measures both,
- * as in gRPC ("BDP estimation and dynamic flow control", 2017): the bytes that came between it and
- * its pong are what the line holds. The window grows to twice that, but only while the line gets
- * faster by it. */
+ * as in gRPC ("BDP estimation and dynamic flow control", 2017). But a round trip that was measured
+ * behind a queue is the queue's: so the shortest one counts, and the highest rate, as in BBR
+ * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016). The window grows to twice
+ * their product. */
 
 #ifndef HAWSER_WIRE_WINDOW_H
 #define HAWSER_WIRE_WINDOW_H
@@ -34,13 +35,13 @@ void hawser__window_told(struct hawser__window *window, size_t bytes);
 
 /** What a line holds. */
 struct hawser__line {
-	size_t size, most;  /* what a window should be, and may be */
-	uint64_t sent_us;   /* when the probe went; 0: none is on its way */
-	uint64_t next_us;   /* not before this another one */
-	uint64_t bytes;     /* that came since */
-	uint64_t rate_most; /* bytes a second, the most that was seen */
-	uint64_t rtt_us;    /* smoothed; 0: not known */
-	uint64_t pause_us;  /* between probes that find nothing new */
+	size_t size, most;     /* what a window should be, and may be */
+	uint64_t sent_us;      /* when the probe went; 0: none is on its way */
+	uint64_t next_us;      /* not before this another one */
+	uint64_t bytes;        /* that came since */
+	uint64_t rate_most;    /* bytes a second, the most that was seen */
+	uint64_t rtt_least_us; /* 0: not known */
+	uint64_t pause_us;     /* between probes that find nothing new */
 };
 
 void hawser__line_init(struct hawser__line *line, size_t least, size_t most);
