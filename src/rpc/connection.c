@@ -351,8 +351,7 @@ void hawser__connection_close(struct hawser__connection *connection, Hawser__Rea
 void hawser__connection_call_ended(struct hawser__connection *connection)
 {
 	connection->call_ms = connection->loop->now_ms;
-	if (hawser__connection_calls(connection) == 0 && connection->ops->calm &&
-	    !connection->is_lost)
+	if (hawser__connection_is_calm(connection) && connection->ops->calm && !connection->is_lost)
 		connection->ops->calm(connection);
 }
 
@@ -459,7 +458,7 @@ static void on_close(struct hawser__connection *connection, const struct hawser_
 	}
 	/* Those have not run and never will: their callers may try elsewhere. */
 	hawser__outgoing_fail_above(connection, close->last_call, &why);
-	if (connection->is_draining && hawser__connection_calls(connection) == 0)
+	if (connection->is_draining && hawser__connection_is_calm(connection))
 		hawser__connection_lose(connection, HAWSER_UNAVAILABLE, 0, "%s", why.message);
 	hawser__close__free_unpacked(close, NULL);
 }

@@ -276,4 +276,10 @@ static inline uint32_t hawser__connection_calls(const struct hawser__connection 
 	return connection->n_incoming + connection->n_outgoing;
 }
 
+/** Whether no call is in flight, and no reply of one that has ended still waits for its turn. */
+static inline bool hawser__connection_is_calm(const struct hawser__connection *connection)
+{
+	return !hawser__connection_calls(connection) && !connection->session.outboxes.count;
+}
+
 #endif /* HAWSER_RPC_CONNECTION_H */

@@ -175,7 +175,9 @@ static bool go_straight(struct hawser__connection *connection, const uint8_t *da
 	memcpy(arrival->at, frame.payload, here);
 	arrival->frame = frame;
 	arrival->frame.payload = arrival->at;
-	arrival->frame.body = NULL;
+	/* Is not there any more when the rest has come, but there was one. */
+	arrival->frame.body = arrival->at;
+	arrival->frame.body_length = 0;
 	arrival->frame_length = head + frame.payload_length;
 	arrival->at += here;
 	arrival->left = frame.payload_length - here;
@@ -512,6 +514,12 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 	for (;;) {
 		acknowledge(connection);
 		wants_write = hawser__connection_send_out(connection);
+		/* The last thing that waited was the end of a call that is long over here. */
+		if (connection->is_draining && hawser__connection_is_calm(connection) &&
+		    !is_over(connection)) {
+			connection->ops->calm(connection);
+			continue;
+		}
 		if (!connection->is_paused || is_over(connection) ||
 		    hawser__session_unwritten(&connection->session) > connection->max_unsent / 2)
 			break;

@@ -43,7 +43,7 @@ static void set_alarm(struct hawser__connection *connection)
 		uint64_t idle_ms = connection->call_ms + options->idle_timeout_ms;
 
 		/* With calls in flight the idle time has not even begun. */
-		if (hawser__connection_calls(connection))
+		if (!hawser__connection_is_calm(connection))
 			idle_ms = connection->loop->now_ms + options->idle_timeout_ms;
 		if (idle_ms < due_ms)
 			due_ms = idle_ms;
@@ -80,7 +80,7 @@ static void on_alarm(struct hawser__connection *connection)
 					   connection->silence_timeout_ms);
 		return;
 	}
-	if (options->idle_timeout_ms && hawser__connection_calls(connection) == 0 &&
+	if (options->idle_timeout_ms && hawser__connection_is_calm(connection) &&
 	    now_ms - connection->call_ms >= options->idle_timeout_ms) {
 		hawser__connection_close(connection, HAWSER__REASON__REASON_IDLE, "idle for %u ms",
 					 options->idle_timeout_ms);
@@ -374,7 +374,7 @@ static void drain(struct hawser__connection *connection)
 
 	if (connection->is_closing || connection->is_draining)
 		return;
-	if (hawser__connection_calls(connection) == 0 ||
+	if (hawser__connection_is_calm(connection) ||
 	    connection->session.state != HAWSER__SESSION_OPEN) {
 		hawser__connection_close(connection, HAWSER__REASON__REASON_DRAINING,
 					 "the server is draining");

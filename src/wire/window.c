@@ -3,10 +3,12 @@
 #include "wire/window.h"
 
 enum {
-	PAUSE_LEAST_US = 10 * 1000,
-	PAUSE_MOST_US = 1000 * 1000,
+	PAUSE_LEAST_US = 50 * 1000,
+	PAUSE_MOST_US = 10 * 1000 * 1000,
 	/* So much must come before a probe is worth its frames. */
 	PROBE_BYTES = 64 * 1024,
+	/* Probes before a size is judged; the first ones may meet a sender that has just begun. */
+	SAMPLES = 4,
 };
 
 void hawser__window_init(struct hawser__window *window, size_t size)
@@ -28,6 +30,13 @@ size_t hawser__window_take(struct hawser__window *window, size_t bytes, size_t s
 	if (size > window->size) {
 		window->taken += size - window->size;
 		window->size = size;
+	} else if (size < window->size) {
+		size_t less = window->size - size;
+
+		if (less > window->taken)
+			less = window->taken;
+		window->taken -= less;
+		window->size -= less;
 	}
 	return window->taken >= window->size / 2 ? window->taken : 0;
 }
@@ -48,7 +57,8 @@ void hawser__line_init(struct hawser__line *line, size_t least, size_t most)
 bool hawser__line_came(struct hawser__line *line, size_t bytes)
 {
 	line->bytes += bytes;
-	return !line->sent_us && line->size < line->most && line->bytes >= PROBE_BYTES;
+	return !line->sent_us && (line->size < line->most || line->size_before) &&
+	       line->bytes >= PROBE_BYTES;
 }
 
 bool hawser__line_probe(struct hawser__line *line, uint64_t now_us)
@@ -60,30 +70,50 @@ bool hawser__line_probe(struct hawser__line *line, uint64_t now_us)
 	return true;
 }
 
+/* Enough is known of this size. */
+static void judge(struct hawser__line *line, uint64_t now_us)
+{
+	/* A quarter more is more; less than that is chance, or costs others more than it gives. */
+	bool was_in_vain =
+		line->size_before && line->rate < line->rate_before + line->rate_before / 4;
+
+	if (was_in_vain || line->size >= line->most) {
+		if (was_in_vain)
+			line->size = line->size_before;
+		line->size_before = 0;
+		line->next_us = now_us + line->pause_us;
+		if (line->pause_us < PAUSE_MOST_US)
+			line->pause_us *= 2;
+	} else {
+		line->size_before = line->size;
+		line->rate_before = line->rate;
+		line->size = line->size > line->most / 2 ? line->most : 2 * line->size;
+		line->next_us = now_us;
+	}
+	line->n_samples = 0;
+	line->rate = 0;
+}
+
 void hawser__line_answered(struct hawser__line *line, uint64_t now_us)
 {
-	uint64_t rtt_us, rate, wanted;
+	uint64_t rate, bytes = line->bytes, rtt_us;
 
 	if (!line->sent_us)
 		return;
 	rtt_us = now_us > line->sent_us ? now_us - line->sent_us : 1;
-	rate = line->bytes * 1000000 / rtt_us;
 	line->sent_us = 0;
 	line->bytes = 0;
-	if (!line->rtt_least_us || rtt_us < line->rtt_least_us)
-		line->rtt_least_us = rtt_us;
-	if (rate > line->rate_most)
-		line->rate_most = rate;
-	wanted = 2 * line->rate_most * line->rtt_least_us / 1000000;
-	if (wanted > line->size) {
-		line->size = wanted < line->most ? (size_t)wanted : line->most;
-		line->pause_us = PAUSE_LEAST_US;
-		line->next_us = now_us;
+	/* It was not the window that held the sender. */
+	if (bytes < line->size / 2) {
+		line->next_us = now_us + PAUSE_LEAST_US;
 		return;
 	}
-	line->next_us = now_us + line->pause_us;
-	if (line->pause_us < PAUSE_MOST_US)
-		line->pause_us *= 2;
+	rate = bytes * 1000000 / rtt_us;
+	if (rate > line->rate)
+		line->rate = rate;
+	line->next_us = now_us;
+	if (++line->n_samples == SAMPLES)
+		judge(line, now_us);
 }
 
 void hawser__line_lost(struct hawser__line *line)
@@ -91,6 +121,8 @@ void hawser__line_lost(struct hawser__line *line)
 	line->sent_us = 0;
 	line->bytes = 0;
 	/* The next one may be another line. */
-	line->rate_most = line->rtt_least_us = 0;
+	line->n_samples = 0;
+	line->rate = 0;
+	line->size_before = 0;
 	line->pause_us = PAUSE_LEAST_US;
 }

@@ -4,11 +4,10 @@
  * A window is what the peer may still send on a call before some of it is taken. It is given back
  * in halves, so that a frame about it is rare. How large it should be the line itself tells: no
  * smaller than what fits on it (bandwidth times round trip), or the sender stands still; not much
- * larger, or what is urgent waits behind what is queued. A ping among the messages measures both,
- * as in gRPC ("BDP estimation and dynamic flow control", 2017). But a round trip that was measured
- * behind a queue is the queue's: so the shortest one counts, and the highest rate, as in BBR
- * (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016). The window grows to twice
- * their product. */
+ * larger, or what is urgent waits behind what is queued. A ping among the messages measures the
+ * rate, as in gRPC ("BDP estimation and dynamic flow control", 2017): the bytes that come between
+ * it and its pong. A round trip tells nothing here, for behind a queue it is the queue's. So a
+ * window twice as large is tried, and kept only if more comes through by it. */
 
 #ifndef HAWSER_WIRE_WINDOW_H
 #define HAWSER_WIRE_WINDOW_H
@@ -27,21 +26,23 @@ void hawser__window_init(struct hawser__window *window, size_t size);
 /** A frame came that takes so much of it. False: there was none left. */
 bool hawser__window_use(struct hawser__window *window, size_t bytes);
 /**
- * So much was taken, and the window should be `size` now (it never shrinks). Returns what to tell
- * the peer; 0: nothing yet. Once it is told, call hawser__window_told().
+ * So much was taken, and the window should be `size` now; it shrinks by what is not given back.
+ * Returns what to tell the peer; 0: nothing yet. Once it is told, call hawser__window_told().
  */
 size_t hawser__window_take(struct hawser__window *window, size_t bytes, size_t size);
 void hawser__window_told(struct hawser__window *window, size_t bytes);
 
 /** What a line holds. */
 struct hawser__line {
-	size_t size, most;     /* what a window should be, and may be */
-	uint64_t sent_us;      /* when the probe went; 0: none is on its way */
-	uint64_t next_us;      /* not before this another one */
-	uint64_t bytes;        /* that came since */
-	uint64_t rate_most;    /* bytes a second, the most that was seen */
-	uint64_t rtt_least_us; /* 0: not known */
-	uint64_t pause_us;     /* between probes that find nothing new */
+	size_t size, most;    /* what a window should be, and may be */
+	uint64_t sent_us;     /* when the probe went; 0: none is on its way */
+	uint64_t next_us;     /* not before this another one */
+	uint64_t bytes;       /* that came since */
+	unsigned n_samples;   /* with this size */
+	uint64_t rate;        /* bytes a second: the highest of them */
+	size_t size_before;   /* this one is a try; 0: it is not */
+	uint64_t rate_before; /* with that size */
+	uint64_t pause_us;    /* before the next try */
 };
 
 void hawser__line_init(struct hawser__line *line, size_t least, size_t most);
