@@ -225,10 +225,11 @@ typedef void hawser_writable_fn(struct hawser_call *call, void *data);
 /**
  * Asks to be told when hawser_call_send() will not return -EAGAIN: the peer has taken enough of
  * what was sent, and the connection has room. At once, from the loop, if that is so already. One
- * callback at a time; NULL takes it back. Not any more once the call is over. For a handler's
- * stream of replies and an asynchronous client's stream of requests; the call's loop.
- * Returns 0, -EINVAL (this end does not stream, a blocking client's call, or another thread),
- * -EALREADY (this end has ended already) or -EPIPE (the call is over).
+ * callback at a time; NULL takes it back. Not any more once the call is over: a thread that waits
+ * for it asks for cancellation, too. For a handler's stream of replies, from any thread; and for an
+ * asynchronous client's stream of requests, from the call's loop.
+ * Returns 0, -EINVAL (this end does not stream, a blocking client's call, or a client's on another
+ * thread), -EALREADY (this end has ended already), -EPIPE (the call is over) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callback,
 					  void *data);

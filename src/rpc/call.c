@@ -6,6 +6,7 @@
 #include "rpc/incoming.h"
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
+#include "util/alloc.h"
 #include "util/buffer.h"
 #include "util/log.h"
 #include <errno.h>
@@ -285,10 +286,46 @@ static int stream_here(struct hawser_call *handle, struct hawser__stream **strea
 	return 0;
 }
 
+/* A handler's question from another thread. */
+struct asking {
+	struct hawser__post post;
+	struct hawser_call *call;
+	hawser_writable_fn *callback;
+	void *data;
+};
+
+static void asked(struct hawser__loop *loop, struct hawser__post *post)
+{
+	struct asking *asking = hawser__container_of(post, struct asking, post);
+
+	/* A call that is over meanwhile has nobody to tell. */
+	hawser_call_on_writable(asking->call, asking->callback, asking->data);
+	free(asking);
+}
+
+static int ask_from_elsewhere(struct hawser__loop *loop, struct hawser_call *call,
+			      hawser_writable_fn *callback, void *data)
+{
+	struct asking *asking = hawser__malloc(sizeof *asking);
+
+	if (!asking)
+		return -ENOMEM;
+	*asking = (struct asking){{NULL, asked}, call, callback, data};
+	if (hawser__loop_post(loop, &asking->post) == 0)
+		return 0;
+	free(asking);
+	return -EPIPE;
+}
+
 int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callback, void *data)
 {
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
 	struct hawser__stream *stream;
-	int r = stream_here(call, &stream);
+	int r;
+
+	if (incoming && !hawser__loop_is_here(incoming->serving->loop))
+		return ask_from_elsewhere(incoming->serving->loop, call, callback, data);
+	r = stream_here(call, &stream);
 
 	if (r < 0)
 		return r;
