@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A field with fewer bytes than these is copied. */
-enum { BODY_LEAST = 32 * 1024 };
+enum { BODY_LEAST = 32 * 1024, LENGTH_BYTES_MOST = 5 };
 
 /* ---- fields at the top level ---- */
 
@@ -83,7 +83,9 @@ static void find_body(struct hawser__arrival *arrival, const uint8_t *data, size
 
 		if (!has_length)
 			continue;
-		if (bytes >= BODY_LEAST && bytes <= arrival->size - begin)
+		/* A length of more bytes than it can need is protobuf-c's to judge. */
+		if (bytes >= BODY_LEAST && bytes <= arrival->size - begin &&
+		    scan.at - scan.length_at <= LENGTH_BYTES_MOST)
 			arrival->field = body_field(arrival->type, number);
 		if (arrival->field) {
 			arrival->body_begin = begin;

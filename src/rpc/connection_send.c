@@ -394,8 +394,10 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 
 	if (!outbox)
 		return -ENOMEM;
-	/* One from another thread may come when the window has just been used up. */
-	if (must_wait(call, message) || outbox->window <= 0) {
+	/* One from another thread may come when the window has just been used up; and before
+	 * the connection is open nobody knows how large it is. */
+	if (must_wait(call, message) || outbox->window <= 0 ||
+	    connection->session.state == HAWSER__SESSION_NEW) {
 		struct hawser__chunk *reserved = reserve(connection, call, message);
 
 		if (!reserved)

@@ -17,11 +17,18 @@
 void hawser__incoming_cancel(struct hawser__connection *connection, uint64_t id)
 {
 	struct hawser_call *call = hawser__call_table_find(&connection->calls, id);
+	struct hawser__outbox *outbox;
 
-	/* It may have ended while the cancel was under way. */
-	if (call && !call->is_outgoing)
+	if (call && !call->is_outgoing) {
 		hawser__incoming_cancelled(
 			hawser__container_of(call, struct hawser__incoming, call));
+		return;
+	}
+	/* It has ended, while the cancel was under way; but perhaps its reply is still to be sent.
+	 */
+	outbox = hawser__outbox_find(&connection->session, id);
+	if (outbox && outbox->is_left)
+		hawser__outbox_free(&connection->session, outbox);
 }
 
 static const struct hawser__content nothing = {.length = 0};
@@ -232,9 +239,12 @@ static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessag
 	struct hawser_call *handle = hawser__incoming_handle(incoming);
 
 	incoming->in_handler = incoming->has_run = true;
-	if (entry->raw)
-		entry->raw(handle, arrival ? arrival->packed : NULL, arrival ? arrival->length : 0,
-			   entry->raw_data);
+	if (entry->raw && arrival)
+		/* NULL is not the empty request, but the end of them. */
+		entry->raw(handle, arrival->packed ? arrival->packed : (const uint8_t *)"",
+			   arrival->length, entry->raw_data);
+	else if (entry->raw)
+		entry->raw(handle, NULL, 0, entry->raw_data);
 	else
 		entry->method->serve(entry->handlers, handle, message, entry->data);
 	incoming->in_handler = false;

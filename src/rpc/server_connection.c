@@ -142,7 +142,9 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 	opened.software = (char *)"hawser " HAWSER_VERSION;
 	opened.max_request_bytes = options->max_request_bytes;
 	opened.max_calls = options->max_calls;
-	hawser__outbox_set_windows(&connection->session, window_of(open));
+	/* A session that goes on has its windows already. */
+	if (!open->session || !open->session->id)
+		hawser__outbox_set_windows(&connection->session, window_of(open));
 	opened.stream_window_bytes = connection->window;
 	agree_on_time(connection, open, &opened);
 	if (connection->holds) {

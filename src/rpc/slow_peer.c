@@ -107,6 +107,7 @@ void hawser__connection_check_slow(struct hawser__connection *connection)
 	bool is_waiting = false, is_too_much = patience->bytes && backlog > patience->bytes;
 	struct hawser__outbox *outbox;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	bool was_busy;
 
 	if (!is_impatient(connection) || connection->is_lost || connection->is_closing)
 		return;
@@ -126,8 +127,14 @@ void hawser__connection_check_slow(struct hawser__connection *connection)
 		hawser__connection_close(connection, HAWSER__REASON__REASON_TOO_SLOW, "%s", text);
 		return;
 	}
+	/* A call's end may be the connection's, which stays until it has been looked at. */
+	was_busy = connection->is_busy;
+	connection->is_busy = true;
 	if (outbox)
 		fail_call(connection, outbox, text);
 	if (!connection->is_lost && (is_waiting || hawser__session_backlog(&connection->session)))
 		hawser__connection_watch_slow(connection);
+	connection->is_busy = was_busy;
+	if (!was_busy && outbox)
+		hawser__connection_settle(connection);
 }

@@ -103,7 +103,8 @@ static void walk(struct hawser__log *log, size_t length)
 	while (length) {
 		size_t part;
 
-		if (log->at == log->chunk->end) {
+		/* A payload may go on in the next chunk. */
+		while (log->at == log->chunk->end) {
 			log->chunk = log->chunk->next;
 			log->at = log->chunk->start;
 		}

@@ -106,7 +106,10 @@ void hawser__outbox_set_windows(struct hawser__session *session, size_t window)
 	session->peer_window = (long long)window;
 	while ((outbox = hawser__outbox_next(session, &at))) {
 		outbox->window += change;
-		take_part(session, outbox);
+		if (may_go(outbox))
+			take_part(session, outbox);
+		else
+			hawser__list_unlink(&outbox->turn);
 	}
 }
 
@@ -362,7 +365,8 @@ static bool take_turn(struct hawser__session *session, struct hawser__outbox *ou
 
 void hawser__session_fill_slow(struct hawser__session *session)
 {
-	if (!session->log_flows)
+	/* Nothing comes behind close. */
+	if (!session->log_flows || session->state == HAWSER__SESSION_OVER)
 		return;
 	while (!hawser__list_empty(&session->turns) &&
 	       (session->log.unwritten < HAWSER__AHEAD_BYTES ||
