@@ -256,6 +256,7 @@ bool hawser__session_begins_message(const struct hawser__session *session, const
 	return size <= session->max_frame && length < size &&
 	       hawser__frame_decode_head(frame, data, length, size, &why) == 0 &&
 	       frame->kind == HAWSER__FRAME_MESSAGE && frame->payload &&
+	       size - frame->payload_length <= HAWSER__FRAME_OVERHEAD &&
 	       (size_t)(frame->payload - data) + frame->payload_length == size;
 }
 
