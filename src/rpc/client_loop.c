@@ -332,7 +332,6 @@ static void cancel(struct async_call *call, const char *why);
 static void on_message(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival)
 {
 	struct async_call *call = async_of(outgoing);
-	const struct hawser_method *method = outgoing->call.method;
 	ProtobufCAllocator arena = hawser__arena_allocator(outgoing->replies);
 	ProtobufCMessage *message = hawser__arrival_unpack(arrival, &arena);
 	size_t cost = arrival->cost;
@@ -341,11 +340,7 @@ static void on_message(struct hawser__outgoing *outgoing, struct hawser__arrival
 		size_t size = arrival->size;
 
 		hawser__arrival_free(arrival);
-		if (outgoing->call.carrier)
-			hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
-						 "%s: these %zu bytes are no valid %s, or there is "
-						 "no memory for it",
-						 method->name, size, method->reply->name);
+		hawser__outgoing_spoil(outgoing, size);
 		return;
 	}
 	/* Held by the callback, whatever it does to the call. */
@@ -371,6 +366,8 @@ static void on_done(struct hawser__outgoing *outgoing)
 	/* What was kept comes before the end, but a failure does not wait for it. */
 	if (stream && stream->receives && !outgoing->error.status &&
 	    (stream->first || stream->is_stopped)) {
+		hawser__loop_clear_alarm(async_of(outgoing)->client->loop,
+					 &async_of(outgoing)->alarm);
 		stream->is_end_due = true;
 		return;
 	}

@@ -227,16 +227,12 @@ static int received(struct stream *stream, struct hawser__arrival *arrival,
 		    const ProtobufCMessage *message)
 {
 	struct hawser__outgoing *outgoing = &stream->outgoing;
-	const struct hawser_method *method = outgoing->call.method;
 
 	pthread_mutex_lock(&stream->client->lock);
 	if (message)
 		hawser__stream_taken(outgoing->call.stream, arrival->cost);
-	else if (outgoing->call.carrier)
-		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL,
-					 "%s: these %zu bytes are no valid %s, or there is "
-					 "no memory for it",
-					 method->name, arrival->size, method->reply->name);
+	else
+		hawser__outgoing_spoil(outgoing, arrival->size);
 	stream->in_receive = false;
 	pthread_mutex_unlock(&stream->client->lock);
 	hawser__arrival_free(arrival);

@@ -411,6 +411,7 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 		return -ENOMEM;
 	pack(message, payload);
 	outbox->window -= (long long)message->length + HAWSER__MESSAGE_COST;
+	outbox->number = connection->session.log.last;
 	if (outbox->window <= 0)
 		hawser__connection_watch_slow(connection);
 	if (connection->is_traced)
@@ -467,8 +468,8 @@ static bool can_send(const struct hawser__carrier *carrier, const struct hawser_
 
 static bool is_waiting(const struct hawser__carrier *carrier, const struct hawser_call *call)
 {
-	return (call->outbox && call->outbox->first) ||
-	       hawser__session_unwritten(&of_connection(carrier)->session);
+	return call->outbox && (call->outbox->first ||
+				call->outbox->number > of_connection(carrier)->session.log.written);
 }
 
 static void drop(struct hawser__carrier *carrier, struct hawser_call *call, bool is_over)

@@ -525,6 +525,21 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 		hawser__connection_settle(connection);
 }
 
+void hawser__outgoing_spoil(struct hawser__outgoing *outgoing, size_t size)
+{
+	const struct hawser_method *method = outgoing->call.method;
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	snprintf(text, sizeof text,
+		 "%s: these %zu bytes are no valid %s, or there is no memory for it", method->name,
+		 size, method->reply->name);
+	hawser__stream_forget(outgoing->call.stream);
+	if (outgoing->call.carrier)
+		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL, "%s", text);
+	else
+		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED, text);
+}
+
 /* ---- the end of the connection ---- */
 
 void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,

@@ -355,6 +355,7 @@ static bool take_turn(struct hawser__session *session, struct hawser__outbox *ou
 	} else {
 		return false;
 	}
+	outbox->number = session->log.last;
 	outbox->first = next;
 	if (!next)
 		outbox->last = NULL;

@@ -35,6 +35,7 @@ struct hawser__outbox {
 	long long window;         /* bytes of messages that the peer still takes */
 	struct hawser__chunk *first, *last;
 	size_t bytes;      /* that wait */
+	uint64_t number;   /* of its call's last message frame in the log */
 	uint64_t stuck_ms; /* its owner's: since when nothing has moved; 0: something has */
 	bool is_left;      /* goes when it is empty */
 };
