@@ -13,7 +13,7 @@ build=(
 	libevent-dev libprotobuf-c-dev protobuf-c-compiler
 	protobuf-compiler libprotobuf-dev libprotoc-dev # the last two bring .proto files
 )
-demo=("${build[@]}" libutf8proc-dev libjansson-dev iso-codes)
+demo=("${build[@]}" libutf8proc-dev libjansson-dev iso-codes tzdata)
 test=(
 	"${demo[@]}"
 	check unicode-data python3-protobuf
