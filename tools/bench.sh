@@ -7,14 +7,15 @@
 # Builds the programs of tests/bench into DIR (build) if need be and runs all of
 # them; tests/bench/measure.h says what they do. In each round they take turns, so
 # that a machine whose speed drifts is the same for all; only ratios of one run
-# mean something. --pins split: server on CPU 0, client on CPU 1; same: both on
-# CPU 1, which measures the software and not the wake-ups; free: as the system likes.
+# mean something. --workloads: W1 W2 W3 W4a W4b W5 W6; all, if none are named. --pins
+# split: server on CPU 0, client on CPU 1; same: both on CPU 1, which measures the
+# software and not the wake-ups; free: as the system likes.
 # --json keeps every single measurement, a JSON object a line.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=build rounds=3 secs=2 warm=0.5 workloads='W1 W2 W3 W4a W4b W6' transports=tcp pins=split json=
+build=build rounds=3 secs=2 warm=0.5 workloads='W1 W2 W3 W4a W4b W5 W6' transports=tcp pins=split json=
 
 usage() {
 	sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
@@ -56,7 +57,7 @@ if [ "$pins" != free ]; then
 fi
 
 [ -d "$build" ] || meson setup "$build" >&2
-ninja -C "$build" tests/bench/hawser-peer tests/bench/raw-epoll >&2
+ninja -C "$build" tests/bench/{hawser-peer,raw-epoll,raw-stream} >&2
 
 tmp=$(mktemp -d)
 results=$tmp/results
@@ -120,12 +121,13 @@ done
 
 [ -z "$json" ] || cp "$results" "$json"
 
-# The medians of the rounds, each divided by raw-epoll's. The last column is what
+# The medians of the rounds, each divided by those of the raw program. The last column is what
 # Hawser is meant to reach there, with a CPU for each end.
 tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 	BEGIN {
 		chief["W1"] = "p50_us"; chief["W2"] = chief["W3"] = "calls_per_s"
-		chief["W4a"] = chief["W4b"] = "mib_per_s"; chief["W6"] = "rss_bytes_per_conn"
+		chief["W4a"] = chief["W4b"] = "mib_per_s"; chief["W5"] = "msgs_per_s"
+		chief["W6"] = "rss_bytes_per_conn"
 		chief["W7"] = "server_cpu_us_per_call"
 		goal["W1"] = "at most 1.10"; goal["W2"] = "at least 0.75"; goal["W6"] = "at most 1,536 bytes"
 		title["W1"] = "one call at a time, p50 in us"
@@ -133,6 +135,7 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 		title["W3"] = "64 connections, 8 calls in flight each, calls/s"
 		title["W4a"] = "1 MiB echo, MiB/s"
 		title["W4b"] = "16 MiB echo, MiB/s"
+		title["W5"] = "a stream of messages of 64 bytes, messages/s"
 		title["W6"] = "server memory per idle connection, bytes"
 		title["W7"] = "server CPU per call with 64 in flight, us"
 	}
@@ -158,7 +161,9 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 			printf "\n%s %s: %s\n", part[1], part[2], title[part[1]]
 			printf "  %-16s %14s %25s %8s\n", "", "median", "least .. most", "ratio"
 			n = split(peers[group], names, " ")
-			base = ((group SUBSEP "raw-epoll") in count) ? median(group SUBSEP "raw-epoll") : 0
+			base = 0
+			for (j = 1; j <= n; j++)
+				if (names[j] ~ /^raw-/) base = median(group SUBSEP names[j])
 			for (j = 1; j <= n; j++) {
 				key = group SUBSEP names[j]
 				m = median(key)

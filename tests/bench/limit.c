@@ -12,17 +12,14 @@
  * a body of {uint64 id, payload}, in the machine's byte order: 88 bytes with a
  * payload of 64, about what Hawser puts on the wire. */
 
-#include "measure.h"
+#include "sockets.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static const char info[] = "raw-epoll epoll epoll tcp,unix W1,W2,W3,W4a,W4b,W6\n";
@@ -106,39 +103,6 @@ static void buffer_rest(struct buffer *buffer)
 	memset(buffer, 0, sizeof *buffer);
 }
 
-static union address {
-	struct sockaddr any;
-	struct sockaddr_in tcp;
-	struct sockaddr_un local;
-} make_address(const struct bench *bench, socklen_t *length)
-{
-	union address address;
-
-	memset(&address, 0, sizeof address);
-	if (bench->path) {
-		address.local.sun_family = AF_UNIX;
-		snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s", bench->path);
-		*length = sizeof address.local;
-	} else {
-		address.tcp.sin_family = AF_INET;
-		address.tcp.sin_port = htons((uint16_t)bench->port);
-		address.tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		*length = sizeof address.tcp;
-	}
-	return address;
-}
-
-static int make_socket(const struct bench *bench)
-{
-	int one = 1, fd = socket(bench->path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		bench_die("socket");
-	if (!bench->path)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	return fd;
-}
-
 static void watch(struct loop *loop, struct connection *connection, int operation)
 {
 	struct epoll_event event = {
@@ -180,12 +144,8 @@ static void drop_connection(struct loop *loop, struct connection *connection)
 
 static struct connection *connect_one(struct loop *loop)
 {
-	socklen_t length;
-	union address address = make_address(loop->bench, &length);
-	int fd = make_socket(loop->bench);
+	int fd = bench_connect(loop->bench);
 
-	if (connect(fd, &address.any, length) < 0)
-		bench_die("connect");
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		bench_die("fcntl");
 	return add_connection(loop, fd);
@@ -193,11 +153,10 @@ static struct connection *connect_one(struct loop *loop)
 
 static void accept_all(struct loop *loop)
 {
-	int fd, one = 1;
+	int fd;
 
 	while ((fd = accept4(loop->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		if (!loop->bench->path)
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		bench_no_delay(loop->bench, fd);
 		add_connection(loop, fd);
 	}
 }
@@ -364,20 +323,13 @@ static void turn(struct loop *loop)
 static void serve(struct loop *loop)
 {
 	struct epoll_event event = {.events = EPOLLIN};
-	socklen_t length;
-	union address address = make_address(loop->bench, &length);
-	int one = 1;
+	int port;
 
-	loop->listener = make_socket(loop->bench);
-	setsockopt(loop->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (loop->bench->path)
-		unlink(loop->bench->path);
-	if (bind(loop->listener, &address.any, length) < 0 || listen(loop->listener, 4096) < 0 ||
-	    getsockname(loop->listener, &address.any, &length) < 0 ||
-	    fcntl(loop->listener, F_SETFL, O_NONBLOCK) < 0 ||
+	loop->listener = bench_listen(loop->bench, &port);
+	if (fcntl(loop->listener, F_SETFL, O_NONBLOCK) < 0 ||
 	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->listener, &event) < 0)
 		bench_die("listen");
-	bench_ready(loop->bench, loop->bench->path ? 0 : ntohs(address.tcp.sin_port));
+	bench_ready(loop->bench, port);
 	for (;;) /* SIGTERM ends it */
 		turn(loop);
 }

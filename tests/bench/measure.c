@@ -71,7 +71,7 @@ static bool parse_workload(struct bench *bench, const char *name)
 	bench->workload = name;
 	bench->payload_bytes = 64;
 	bench->connections = bench->depth = 1;
-	if (!strcmp(name, "W1"))
+	if (!strcmp(name, "W1") || !strcmp(name, "W5"))
 		return true;
 	if (!strcmp(name, "W2"))
 		bench->depth = 64;
@@ -165,8 +165,13 @@ void bench_parse(struct bench *bench, int argc, char **argv, const char *info)
 	bench->payload = malloc(bench->payload_bytes + 1);
 	if (!bench->payload)
 		bench_die("payload");
-	for (size_t i = 0; i < bench->payload_bytes; i++)
-		bench->payload[i] = (uint8_t)(i * 29 + 3);
+	bench_fill(bench->payload, bench->payload_bytes);
+}
+
+void bench_fill(uint8_t *payload, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		payload[i] = (uint8_t)(i * 29 + 3);
 }
 
 void bench_ready(const struct bench *bench, int port)
@@ -367,7 +372,7 @@ static void print_of(const struct bench *bench, const char *workload, const char
 	       bench->peer, workload, bench->transport, metric, value);
 }
 
-static void print(const struct bench *bench, const char *metric, double value)
+void bench_print(const struct bench *bench, const char *metric, double value)
 {
 	print_of(bench, bench->workload, metric, value);
 }
@@ -379,19 +384,28 @@ static int compare_u32(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static double latency_us(const struct bench *bench, double part)
+void bench_sort_latencies(uint32_t *ns, size_t n)
 {
-	return bench->latencies_ns[(size_t)((double)bench->n_latencies * part)] / 1e3;
+	if (n)
+		qsort(ns, n, sizeof *ns, compare_u32);
+}
+
+double bench_latency_us(const uint32_t *ns, size_t n, double part)
+{
+	return ns[(size_t)((double)n * part)] / 1e3;
 }
 
 static void print_latencies(struct bench *bench)
 {
-	if (!bench->n_latencies)
+	uint32_t *ns = bench->latencies_ns;
+	size_t n = bench->n_latencies;
+
+	if (!n)
 		return;
-	qsort(bench->latencies_ns, bench->n_latencies, sizeof *bench->latencies_ns, compare_u32);
-	print(bench, "p50_us", latency_us(bench, 0.5));
-	print(bench, "p99_us", latency_us(bench, 0.99));
-	print(bench, "p999_us", latency_us(bench, 0.999));
+	bench_sort_latencies(ns, n);
+	bench_print(bench, "p50_us", bench_latency_us(ns, n, 0.5));
+	bench_print(bench, "p99_us", bench_latency_us(ns, n, 0.99));
+	bench_print(bench, "p999_us", bench_latency_us(ns, n, 0.999));
 }
 
 static void print_server(const struct bench *bench, double calls, double client_us)
@@ -401,10 +415,10 @@ static void print_server(const struct bench *bench, double calls, double client_
 	double user = (double)(b->server_user_ticks - a->server_user_ticks);
 	double system = (double)(b->server_system_ticks - a->server_system_ticks);
 
-	print(bench, "server_cpu_us_per_call", us);
+	bench_print(bench, "server_cpu_us_per_call", us);
 	if (b->server_switches >= a->server_switches) /* less when a thread has ended */
-		print(bench, "server_csw_per_call",
-		      (double)(b->server_switches - a->server_switches) / calls);
+		bench_print(bench, "server_csw_per_call",
+			    (double)(b->server_switches - a->server_switches) / calls);
 	if (strcmp(bench->workload, "W2"))
 		return;
 	print_of(bench, "W7", "server_cpu_us_per_call", us);
@@ -433,11 +447,13 @@ void bench_end(struct bench *bench)
 	if (!strcmp(bench->workload, "W1"))
 		print_latencies(bench);
 	if (!strncmp(bench->workload, "W4", 2))
-		print(bench, "mib_per_s", calls * (double)bench->payload_bytes / (1 << 20) / secs);
+		bench_print(bench, "mib_per_s",
+			    calls * (double)bench->payload_bytes / (1 << 20) / secs);
 	else
-		print(bench, "calls_per_s", calls / secs);
+		bench_print(bench, strcmp(bench->workload, "W5") ? "calls_per_s" : "msgs_per_s",
+			    calls / secs);
 	client_us = (double)(b->client_cpu_ns - a->client_cpu_ns) / 1e3 / calls;
-	print(bench, "client_cpu_us_per_call", client_us);
+	bench_print(bench, "client_cpu_us_per_call", client_us);
 	if (bench->server_pid > 0)
 		print_server(bench, calls, client_us);
 	fflush(stdout);
@@ -463,13 +479,13 @@ void bench_idle_end(const struct bench *bench, const struct bench_idle *idle)
 
 	sleep_s(1);
 	if (bench->server_pid > 0)
-		print(bench, "rss_bytes_per_conn",
-		      ((double)rss_bytes(bench->server_pid) - (double)idle->rss_bytes) /
-			      connections);
-	print(bench, "conns_per_s", connections / secs);
-	print(bench, "conns_open", bench->connections);
+		bench_print(bench, "rss_bytes_per_conn",
+			    ((double)rss_bytes(bench->server_pid) - (double)idle->rss_bytes) /
+				    connections);
+	bench_print(bench, "conns_per_s", connections / secs);
+	bench_print(bench, "conns_open", bench->connections);
 	if (bench->server_pid > 0)
-		print(bench, "rss_base_mib", (double)idle->rss_bytes / (1 << 20));
+		bench_print(bench, "rss_base_mib", (double)idle->rss_bytes / (1 << 20));
 	fflush(stdout);
 }
 

@@ -12,12 +12,14 @@
  * the server prints the address after READY. A client prints JSON lines:
  * {"peer","workload","transport","metric","value"}.
  *
- * All workloads echo {uint64 id, payload}; each reply is compared with its request.
+ * All workloads carry {uint64 id, payload}. All but W5 echo it, and each reply is compared
+ * with its request.
  *
  *     W1   1 connection, 1 call in flight, 64 bytes: latency
  *     W2   1 connection, 64 in flight, 64 bytes (its CPU per call is also printed as W7)
  *     W3   64 connections, 8 in flight each, 64 bytes
  *     W4a  1 connection, 1 in flight, 1 MiB; W4b with 16 MiB
+ *     W5   1 connection, 1 stream of messages from the server, 64 bytes each
  *     W6   10,000 idle connections that have made one call each: the server's memory
  *
  * Time is taken by a thread that sleeps, takes a snapshot of the running totals,
@@ -72,6 +74,9 @@ _Noreturn void bench_die(const char *what);
 /** Parses the command line; answers `info` and exits; a wrong one exits 2. */
 void bench_parse(struct bench *bench, int argc, char **argv, const char *info);
 
+/** Fills a payload with what every reply must have. */
+void bench_fill(uint8_t *payload, size_t bytes);
+
 /** Prints READY, and for port 0 the port that was chosen. */
 void bench_ready(const struct bench *bench, int port);
 
@@ -88,6 +93,15 @@ void bench_call_ended(struct bench *bench, uint64_t wanted_id, uint64_t id, cons
 
 /** How long a call took; W1 only. */
 void bench_add_latency(struct bench *bench, uint64_t ns);
+
+/** Prints one figure of the workload. */
+void bench_print(const struct bench *bench, const char *metric, double value);
+
+/** Sorts latencies, for bench_latency_us(). */
+void bench_sort_latencies(uint32_t *ns, size_t n);
+
+/** What that part of n sorted latencies do not exceed, in microseconds. */
+double bench_latency_us(const uint32_t *ns, size_t n, double part);
 
 /** The last call has ended: prints the figures. */
 void bench_end(struct bench *bench);

@@ -1,0 +1,45 @@
+/* The parts of hawser-peer: a server, and a client for each kind of workload. */
+
+#ifndef HAWSER_BENCH_PEER_H
+#define HAWSER_BENCH_PEER_H
+
+#include "measure.h"
+#include <hawser/hawser.h>
+
+struct event_base;
+
+enum {
+	PEER_LARGEST_MESSAGE = 256 << 20,
+	/* Such a message and what is beside it. */
+	PEER_LARGEST_LOG = 2 * PEER_LARGEST_MESSAGE,
+};
+
+/** Which way the payload goes; the other way goes a small message. */
+enum peer_way { PEER_BOTH_WAYS, PEER_UP, PEER_DOWN };
+
+/** What the mode says of it: "block-up" is PEER_UP. */
+enum peer_way peer_way(const struct bench *bench);
+
+/** Says what went wrong and exits 3. */
+_Noreturn void peer_fail(const char *what, const struct hawser_error *error);
+
+/** hawser-peer server: until SIGTERM. */
+int peer_serve(const struct bench *bench);
+
+/** A client at the address of the command line; a blocking one, without a base, is connected. */
+struct hawser_client *peer_make_client(const struct bench *bench, struct event_base *base);
+
+/** Makes one blocking call whose payload is the bench's, and counts it. */
+void peer_call(struct bench *bench, struct hawser_client *client, uint64_t id,
+	       struct hawser_context *context);
+
+/** Blocking stubs, one call after the other: W1, W4. */
+void peer_block(struct bench *bench);
+
+/** Asynchronous stubs: all workloads but the next one. */
+void peer_async(struct bench *bench);
+
+/** An asynchronous stream: W5. */
+void peer_stream(struct bench *bench);
+
+#endif /* HAWSER_BENCH_PEER_H */

@@ -1,0 +1,151 @@
+/* The server of hawser-peer: answers calls, and streams as much as the client takes. */
+
+#include "bulk.hawser.h"
+#include "echo.hawser.h"
+#include "peer.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What goes to clients that ask for bytes: as many as one ever asked for. */
+struct store {
+	uint8_t *payload;
+	size_t bytes;
+};
+
+/* A stream of replies. */
+struct stream {
+	struct store *store;
+	uint64_t id, count;
+	size_t payload_bytes;
+};
+
+static bool store_reserve(struct store *store, size_t bytes)
+{
+	uint8_t *payload;
+
+	if (bytes <= store->bytes)
+		return true;
+	payload = realloc(store->payload, bytes);
+	if (!payload)
+		return false;
+	bench_fill(payload, bytes);
+	store->payload = payload;
+	store->bytes = bytes;
+	return true;
+}
+
+static void echo(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
+{
+	hawser_bench_echo_echo_reply(call, request);
+}
+
+static void put(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
+{
+	Hawser__Bench__Taken taken = HAWSER__BENCH__TAKEN__INIT;
+
+	taken.id = request->id;
+	taken.payload_bytes = request->payload.len;
+	hawser_bench_bulk_put_reply(call, &taken);
+}
+
+static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, void *data)
+{
+	Hawser__Bench__EchoMessage message = HAWSER__BENCH__ECHO_MESSAGE__INIT;
+	struct store *store = data;
+
+	if (!store_reserve(store, wanted->payload_bytes)) {
+		hawser_bench_bulk_get_fail(call, HAWSER_RESOURCE_EXHAUSTED, NULL);
+		return;
+	}
+	message.payload.data = store->payload;
+	message.payload.len = wanted->payload_bytes;
+	hawser_bench_bulk_get_reply(call, &message);
+}
+
+/* ---- the stream ---- */
+
+static void send_some(struct hawser_call *call, void *data)
+{
+	Hawser__Bench__EchoMessage message = HAWSER__BENCH__ECHO_MESSAGE__INIT;
+	struct stream *stream = data;
+	int code = 0;
+
+	message.payload.data = stream->store->payload;
+	message.payload.len = stream->payload_bytes;
+	while (code == 0 && (!stream->count || stream->id < stream->count)) {
+		message.id = stream->id + 1;
+		code = hawser_bench_bulk_stream_reply(call, &message);
+		if (code == 0)
+			stream->id++;
+	}
+	if (code == -EAGAIN) {
+		hawser_call_on_writable(call, send_some, stream);
+		return;
+	}
+	if (code == 0)
+		hawser_call_end(call);
+	else
+		hawser_bench_bulk_stream_fail(call, HAWSER_RESOURCE_EXHAUSTED, NULL);
+	free(stream);
+}
+
+static void cancelled(struct hawser_call *call, void *data)
+{
+	hawser_bench_bulk_stream_fail(call, HAWSER_CANCELLED, NULL);
+	free(data);
+}
+
+static void stream(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, void *data)
+{
+	struct store *store = data;
+	struct stream *stream = malloc(sizeof *stream);
+
+	if (!stream || !store_reserve(store, wanted->payload_bytes)) {
+		free(stream);
+		hawser_bench_bulk_stream_fail(call, HAWSER_RESOURCE_EXHAUSTED, NULL);
+		return;
+	}
+	*stream = (struct stream){store, 0, wanted->count, wanted->payload_bytes};
+	hawser_call_on_cancel(call, cancelled, stream);
+	send_some(call, stream);
+}
+
+static const struct hawser_bench_echo_service echo_service = {.echo = echo};
+static const struct hawser_bench_bulk_service bulk_service = {
+	.stream = stream, .put = put, .get = get};
+
+int peer_serve(const struct bench *bench)
+{
+	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
+	struct store store = {.payload = NULL};
+	struct hawser_server *server;
+	struct hawser_error error;
+	const char *bound;
+	char address[320];
+	int code;
+
+	options.max_connections = 100000;
+	options.max_request_bytes = options.max_reply_bytes = PEER_LARGEST_MESSAGE;
+	options.max_unsent_bytes = options.max_log_bytes = PEER_LARGEST_LOG;
+	server = hawser_server_new(&options, &error);
+	if (!server)
+		peer_fail("server", &error);
+	if (bench->path)
+		snprintf(address, sizeof address, "unix:%s", bench->path);
+	else
+		snprintf(address, sizeof address, "tcp:127.0.0.1:%d", bench->port);
+	if (hawser_bench_echo_register(server, &echo_service, NULL, &error) < 0 ||
+	    hawser_bench_bulk_register(server, &bulk_service, &store, &error) < 0 ||
+	    hawser_server_listen(server, address, &error) < 0)
+		peer_fail("listen", &error);
+	bound = hawser_server_address(server, 0);
+	bench_ready(bench, bench->path ? 0 : atoi(strrchr(bound, ':') + 1));
+	code = hawser_server_run(server, &error);
+	if (code < 0)
+		peer_fail("serve", &error);
+	hawser_server_free(server);
+	free(store.payload);
+	return 0;
+}
