@@ -7,15 +7,15 @@
 # Builds the programs of tests/bench into DIR (build) if need be and runs all of
 # them; tests/bench/measure.h says what they do. In each round they take turns, so
 # that a machine whose speed drifts is the same for all; only ratios of one run
-# mean something. --workloads: W1 W2 W3 W4a W4b W5 W6; all, if none are named. --pins
-# split: server on CPU 0, client on CPU 1; same: both on CPU 1, which measures the
-# software and not the wake-ups; free: as the system likes.
+# mean something. --workloads: W1 W2 W3 W4a W4b W5 W6 W11; all, if none are named, and W11
+# needs 3 GiB of memory. --pins split: server on CPU 0, client on CPU 1; same: both on
+# CPU 1, which measures the software and not the wake-ups; free: as the system likes.
 # --json keeps every single measurement, a JSON object a line.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=build rounds=3 secs=2 warm=0.5 workloads='W1 W2 W3 W4a W4b W5 W6' transports=tcp pins=split json=
+build=build rounds=3 secs=2 warm=0.5 workloads='W1 W2 W3 W4a W4b W5 W6 W11' transports=tcp pins=split json=
 
 usage() {
 	sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
@@ -122,14 +122,15 @@ done
 [ -z "$json" ] || cp "$results" "$json"
 
 # The medians of the rounds, each divided by those of the raw program. The last column is what
-# Hawser is meant to reach there, with a CPU for each end.
+# Hawser is meant to reach there, with a CPU for each end. W11 is compared with itself.
 tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 	BEGIN {
 		chief["W1"] = "p50_us"; chief["W2"] = chief["W3"] = "calls_per_s"
 		chief["W4a"] = chief["W4b"] = "mib_per_s"; chief["W5"] = "msgs_per_s"
-		chief["W6"] = "rss_bytes_per_conn"
+		chief["W6"] = "rss_bytes_per_conn"; chief["W11"] = "worst_ratio"
 		chief["W7"] = "server_cpu_us_per_call"
 		goal["W1"] = "at most 1.10"; goal["W2"] = "at least 0.75"; goal["W6"] = "at most 1,536 bytes"
+		goal["W11"] = "below 3"
 		title["W1"] = "one call at a time, p50 in us"
 		title["W2"] = "64 calls in flight, calls/s"
 		title["W3"] = "64 connections, 8 calls in flight each, calls/s"
@@ -137,6 +138,7 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 		title["W4b"] = "16 MiB echo, MiB/s"
 		title["W5"] = "a stream of messages of 64 bytes, messages/s"
 		title["W6"] = "server memory per idle connection, bytes"
+		title["W11"] = "calls and pings beside 256 MiB messages, times as long as alone"
 		title["W7"] = "server CPU per call with 64 in flight, us"
 	}
 	$8 == chief[$4] {
@@ -146,6 +148,10 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 		if (!(key in count)) peers[group] = peers[group] " " $2
 		values[key, ++count[key]] = $10
 	}
+	$4 == "W11" {
+		key = "W11 " $6 SUBSEP $2 SUBSEP $8
+		values[key, ++count[key]] = $10
+	}
 	function median(key,   n, i, j, t) {
 		n = count[key]
 		for (i = 2; i <= n; i++)
@@ -153,6 +159,13 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 				t = values[key, j]; values[key, j] = values[key, j - 1]; values[key, j - 1] = t
 			}
 		return n % 2 ? values[key, (n + 1) / 2] : (values[key, n / 2] + values[key, n / 2 + 1]) / 2
+	}
+	# What a ratio of W11 comes from.
+	function print_beside(key, what, which,   name) {
+		name = what "_" which
+		printf "  %-16s %s %s: %.2f us alone, %.2f us beside, ratio %.2f\n", "", what, which,
+			median(key SUBSEP name "_alone_us"), median(key SUBSEP name "_beside_us"),
+			median(key SUBSEP name "_ratio")
 	}
 	END {
 		for (i = 1; i <= groups; i++) {
@@ -172,6 +185,10 @@ tr -d '{}"' <"$results" | awk -F '[:,]' -v pins="$pins" '
 				if (base > 0) printf " %8.2f", m / base
 				if (names[j] ~ /^hawser/ && part[1] in goal && (pins == "split" || part[1] == "W6")) printf "  (%s)", goal[part[1]]
 				printf "\n"
+				if (part[1] != "W11") continue
+				print_beside(key, "call", "p50"); print_beside(key, "call", "p99")
+				print_beside(key, "ping", "p50"); print_beside(key, "ping", "p99")
+				printf "  %-16s the large ones: %.0f MiB/s\n", "", median(key SUBSEP "large_mib_per_s")
 			}
 		}
 	}'

@@ -21,6 +21,10 @@
  *     W4a  1 connection, 1 in flight, 1 MiB; W4b with 16 MiB
  *     W5   1 connection, 1 stream of messages from the server, 64 bytes each
  *     W6   10,000 idle connections that have made one call each: the server's memory
+ *     W11  1 connection: pings and calls of 64 bytes, first alone, then beside calls of
+ *          256 MiB, one after the other; their latencies, and how many times longer they
+ *          take beside. With mode block both ways; with block-up and block-down-raw the large
+ *          message goes to the server or comes from it, and the other way goes a small one.
  *
  * Time is taken by a thread that sleeps, takes a snapshot of the running totals,
  * sleeps, and takes another: the loop under test neither reads a clock nor takes

@@ -9,20 +9,22 @@
  *
  * The server runs one libevent loop. The client's modes: block, blocking stubs;
  * async, asynchronous stubs on one event_base. After that may come -plain, the same
- * without a session, to see what that costs; and -up or -down: the payload goes one way only,
- * for the workloads with one call in flight. All use the defaults that a user gets, but for the
- * limits that W4 and W6 exceed. */
+ * without a session, to see what that costs; and -up, -down or -down-raw: the payload goes one
+ * way only, and with the last the server sends it without packing it each time. All use the
+ * defaults that a user gets, but for the limits that W4, W6 and W11 exceed. */
 
 #include "peer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char info[] = "hawser loop block tcp,unix W1\n"
+static const char info[] = "hawser loop block tcp,unix W1,W11\n"
 			   "hawser loop async tcp,unix W2,W3,W4a,W4b,W5,W6\n"
 			   "hawser-async loop async tcp,unix W1\n"
 			   "hawser-plain loop block-plain tcp,unix W1\n"
-			   "hawser-plain loop async-plain tcp,unix W2,W5,W6\n";
+			   "hawser-plain loop async-plain tcp,unix W2,W5,W6\n"
+			   "hawser-up loop block-up tcp,unix W11\n"
+			   "hawser-down loop block-down-raw tcp,unix W11\n";
 
 _Noreturn void peer_fail(const char *what, const struct hawser_error *error)
 {
@@ -35,6 +37,8 @@ enum peer_way peer_way(const struct bench *bench)
 {
 	if (strstr(bench->mode, "-up"))
 		return PEER_UP;
+	if (strstr(bench->mode, "-down-raw"))
+		return PEER_DOWN_RAW;
 	return strstr(bench->mode, "-down") ? PEER_DOWN : PEER_BOTH_WAYS;
 }
 
@@ -65,13 +69,15 @@ static bool run_client(struct bench *bench)
 	const char *workload = bench->workload;
 
 	if (!strncmp(bench->mode, "block", 5)) {
-		if (!strcmp(workload, "W1") || !strncmp(workload, "W4", 2))
+		if (!strcmp(workload, "W11"))
+			peer_beside(bench);
+		else if (!strcmp(workload, "W1") || !strncmp(workload, "W4", 2))
 			peer_block(bench);
 		else
 			return false;
 		return true;
 	}
-	if (strncmp(bench->mode, "async", 5) != 0)
+	if (strncmp(bench->mode, "async", 5) != 0 || !strcmp(workload, "W11"))
 		return false;
 	if (!strcmp(workload, "W5"))
 		peer_stream(bench);
@@ -90,7 +96,7 @@ int main(int argc, char **argv)
 	if (bench.is_server || !run_client(&bench)) {
 		fprintf(stderr,
 			"error: mode \"%s\" is unknown here; a server has loop, a client async, "
-			"and block for W1 and W4\n",
+			"and block for W1, W4 and W11\n",
 			bench.mode);
 		return 2;
 	}

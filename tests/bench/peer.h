@@ -15,7 +15,7 @@ enum {
 };
 
 /** Which way the payload goes; the other way goes a small message. */
-enum peer_way { PEER_BOTH_WAYS, PEER_UP, PEER_DOWN };
+enum peer_way { PEER_BOTH_WAYS, PEER_UP, PEER_DOWN, PEER_DOWN_RAW };
 
 /** What the mode says of it: "block-up" is PEER_UP. */
 enum peer_way peer_way(const struct bench *bench);
@@ -36,10 +36,13 @@ void peer_call(struct bench *bench, struct hawser_client *client, uint64_t id,
 /** Blocking stubs, one call after the other: W1, W4. */
 void peer_block(struct bench *bench);
 
-/** Asynchronous stubs: all workloads but the next one. */
+/** Asynchronous stubs: all workloads but the next two. */
 void peer_async(struct bench *bench);
 
 /** An asynchronous stream: W5. */
 void peer_stream(struct bench *bench);
+
+/** Blocking stubs on two threads: W11. */
+void peer_beside(struct bench *bench);
 
 #endif /* HAWSER_BENCH_PEER_H */

@@ -40,6 +40,7 @@ static void call(struct slot *slot)
 	message.id = slot->id = ++slot->async->next_id;
 	message.payload.data = bench->payload;
 	message.payload.len = wanted.payload_bytes = bench->payload_bytes;
+	wanted.raw = slot->async->way == PEER_DOWN_RAW;
 	switch (slot->async->way) {
 	case PEER_BOTH_WAYS:
 		opened = hawser_bench_echo_echo_async(slot->client, &message, echoed, slot, NULL);
@@ -48,6 +49,7 @@ static void call(struct slot *slot)
 		opened = hawser_bench_bulk_put_async(slot->client, &message, taken, slot, NULL);
 		break;
 	case PEER_DOWN:
+	case PEER_DOWN_RAW:
 		opened = hawser_bench_bulk_get_async(slot->client, &wanted, got, slot, NULL);
 		break;
 	}

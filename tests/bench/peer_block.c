@@ -32,6 +32,7 @@ static void get(struct bench *bench, struct hawser_client *client, struct hawser
 	Hawser__Bench__EchoMessage *reply;
 
 	request.payload_bytes = bench->payload_bytes;
+	request.raw = peer_way(bench) == PEER_DOWN_RAW;
 	if (hawser_bench_bulk_get(client, &request, &reply, context) != HAWSER_OK)
 		peer_fail("call", &context->error);
 	bench_call_ended(bench, 0, reply->id, reply->payload.data, reply->payload.len);
@@ -54,6 +55,7 @@ void peer_call(struct bench *bench, struct hawser_client *client, uint64_t id,
 		put(bench, client, &request, context);
 		break;
 	case PEER_DOWN:
+	case PEER_DOWN_RAW:
 		get(bench, client, context);
 		break;
 	}

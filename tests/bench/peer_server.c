@@ -12,6 +12,7 @@
 struct store {
 	uint8_t *payload;
 	size_t bytes;
+	struct packed *packed;
 };
 
 /* A stream of replies. */
@@ -19,6 +20,13 @@ struct stream {
 	struct store *store;
 	uint64_t id, count;
 	size_t payload_bytes;
+};
+
+/* A reply that is packed already. The store has one, calls borrow it. */
+struct packed {
+	unsigned users;
+	size_t payload_bytes, length;
+	uint8_t bytes[];
 };
 
 static bool store_reserve(struct store *store, size_t bytes)
@@ -36,6 +44,38 @@ static bool store_reserve(struct store *store, size_t bytes)
 	return true;
 }
 
+static void packed_release(void *data)
+{
+	struct packed *packed = data;
+
+	if (packed && --packed->users == 0)
+		free(packed);
+}
+
+/* The one that was asked for last is kept. */
+static struct packed *store_packed(struct store *store, size_t payload_bytes)
+{
+	Hawser__Bench__EchoMessage message = HAWSER__BENCH__ECHO_MESSAGE__INIT;
+	struct packed *packed = store->packed;
+	size_t length;
+
+	if (packed && packed->payload_bytes == payload_bytes)
+		return packed;
+	if (!store_reserve(store, payload_bytes))
+		return NULL;
+	message.payload.data = store->payload;
+	message.payload.len = payload_bytes;
+	length = hawser__bench__echo_message__get_packed_size(&message);
+	packed = malloc(sizeof *packed + length);
+	if (!packed)
+		return NULL;
+	*packed = (struct packed){1, payload_bytes, length};
+	hawser__bench__echo_message__pack(&message, packed->bytes);
+	packed_release(store->packed);
+	store->packed = packed;
+	return packed;
+}
+
 static void echo(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
 {
 	hawser_bench_echo_echo_reply(call, request);
@@ -50,11 +90,23 @@ static void put(struct hawser_call *call, const Hawser__Bench__EchoMessage *requ
 	hawser_bench_bulk_put_reply(call, &taken);
 }
 
+static void get_raw(struct hawser_call *call, struct packed *packed)
+{
+	packed->users++;
+	hawser_call_send_raw(call, hawser_call_method(call), packed->bytes, packed->length,
+			     packed_release, packed);
+}
+
 static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, void *data)
 {
 	Hawser__Bench__EchoMessage message = HAWSER__BENCH__ECHO_MESSAGE__INIT;
 	struct store *store = data;
+	struct packed *packed = wanted->raw ? store_packed(store, wanted->payload_bytes) : NULL;
 
+	if (packed) {
+		get_raw(call, packed);
+		return;
+	}
 	if (!store_reserve(store, wanted->payload_bytes)) {
 		hawser_bench_bulk_get_fail(call, HAWSER_RESOURCE_EXHAUSTED, NULL);
 		return;
@@ -146,6 +198,7 @@ int peer_serve(const struct bench *bench)
 	if (code < 0)
 		peer_fail("serve", &error);
 	hawser_server_free(server);
+	packed_release(store.packed);
 	free(store.payload);
 	return 0;
 }
