@@ -461,6 +461,17 @@ static void client_settled(struct end *end)
 	end_touch(end);
 }
 
+/* Calls that are made now and taken back at once have the only acknowledgement with them. */
+static void client_urged(struct end *end)
+{
+	struct client *client = client_of(end);
+
+	if (!client->drops_at)
+		return;
+	drop_calls(client);
+	end_touch(end);
+}
+
 /* ---- the end ---- */
 
 bool client_is_done(const struct client *client, bool says_why)
@@ -505,5 +516,5 @@ void client_leave(struct client *client, bool says_so)
 	end_flush(end);
 }
 
-static const struct end_ops client_ops = {client_frame, client_settled, client_lost,
+static const struct end_ops client_ops = {client_frame, client_settled, client_urged, client_lost,
 					  client_departed};

@@ -198,10 +198,12 @@ static void on_ack(void *owner)
 	if (end->session.state != HAWSER__SESSION_OPEN || !hawser__session_owes_ack(&end->session))
 		return;
 	/* The first time it may still ride on a frame. */
-	if (hawser__session_urge_ack(&end->session))
+	if (hawser__session_urge_ack(&end->session)) {
 		agenda_set(&end->world->agenda, &end->ack, ACK_DELAY_US);
-	else
+		end->ops->urged(end);
+	} else {
 		put_ack(end);
+	}
 }
 
 static void end_batch(struct end *end)

@@ -25,6 +25,8 @@ struct end_ops {
 	bool (*frame)(struct end *end, const struct hawser__frame *frame, size_t too_long);
 	/** All that came has been dealt with. */
 	void (*settled)(struct end *end);
+	/** The next frame about a call takes an acknowledgement along. */
+	void (*urged)(struct end *end);
 	/** The connection is of no use any more; it is still attached. */
 	void (*lost)(struct end *end);
 	/** What a departing end had to say is written. */

@@ -33,7 +33,7 @@ MUTATIONS = {
         FRAME, ('\tat = put_field(at, FIELD_ACK, ack);\n\t*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);\n\tmore',
                 '\t*at++ = TAG(FIELD_PAYLOAD, WIRE_BYTES);\n\tmore')),
     'acks_of_the_session_before_are_sent_in_the_next': (
-        LOG, ('\t\t\thawser__frame_clear_ack(chunk->data + at);', '\t\t\t;')),
+        LOG, ('\t\t\thawser__frame_clear_ack(frame);', '\t\t\t(void)frame;')),
     'the_next_session_counts_on': (
         LOG, ('\tlog->restarted = log->sent;', '')),
     # ---- the log ----

@@ -343,12 +343,17 @@ static void host_settled(struct end *end)
 	end_touch(end);
 }
 
+static void host_urged(struct end *end)
+{
+}
+
 static void host_departed(struct end *end)
 {
 	host_free(host_of(end));
 }
 
-static const struct end_ops host_ops = {host_frame, host_settled, host_lost, host_departed};
+static const struct end_ops host_ops = {host_frame, host_settled, host_urged, host_lost,
+					host_departed};
 
 /* ---- the server ---- */
 
