@@ -236,11 +236,13 @@ static void check_fields(const struct hawser__frame *decoded, const Hawser__Fram
 		fields.id = expected->call->id;
 		fields.method = expected->call->method;
 		fields.timeout_ms = expected->call->timeout_ms;
+		fields.size = expected->call->size;
 		fields.more = expected->call->n_metadata || expected->call->announce;
 		break;
 	case HAWSER__FRAME_MESSAGE:
 		fields.id = expected->message->id;
 		fields.last = expected->message->last;
+		fields.size = expected->message->size;
 		break;
 	case HAWSER__FRAME_END:
 		fields.id = expected->end->id;
@@ -265,6 +267,7 @@ static void check_fields(const struct hawser__frame *decoded, const Hawser__Fram
 	quick_assert(decoded->status == fields.status);
 	quick_assert(decoded->outcome == fields.outcome);
 	quick_assert(decoded->window == fields.window);
+	quick_assert(decoded->size == fields.size);
 	/* protobuf-c takes a bool of any wire type; by our reading, that is another field. */
 	quick_assert(decoded->more || decoded->last == fields.last);
 	/* Fields unknown to protobuf-c, or there with their default, make more of it. */
@@ -304,5 +307,6 @@ bool frames_equal(const struct hawser__frame *a, const struct hawser__frame *b)
 	       a->payload == b->payload && a->payload_length == b->payload_length &&
 	       a->id == b->id && a->method == b->method && a->timeout_ms == b->timeout_ms &&
 	       a->status == b->status && a->outcome == b->outcome && a->last == b->last &&
-	       a->window == b->window && a->ack == b->ack && a->more == b->more;
+	       a->size == b->size && a->window == b->window && a->ack == b->ack &&
+	       a->more == b->more;
 }

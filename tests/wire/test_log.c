@@ -93,12 +93,41 @@ static uint8_t *append(size_t payload_length)
 	return begin;
 }
 
+/* A frame whose payload lies in a chunk of its own. */
+static void append_borrowed(size_t payload_length)
+{
+	static uint8_t all[40000];
+	const uint8_t *lent = all + random_below(sizeof all / 2);
+	struct hawser__loan *loan = hawser__loan_new(NULL, NULL);
+	uint64_t ack = random_one_in(2) ? 0 : random_number();
+	uint8_t head[HAWSER__MESSAGE_HEAD], *end = model.bytes + model.ends[model.last], *room;
+	size_t length = hawser__frame_message_head(head, ack, model.last + 1, 0, payload_length);
+
+	room = hawser__buffer_reserve(&tested.frames, length);
+	quick_assert(loan && room);
+	if (!model.last)
+		random_fill(all, sizeof all);
+	memcpy(room, head, length);
+	hawser__buffer_commit(&tested.frames, length);
+	hawser__buffer_link(&tested.frames, hawser__chunk_borrow(loan, lent, payload_length));
+	hawser__loan_unref(loan);
+	hawser__log_grown(&tested, length + payload_length);
+	memcpy(end, head, length);
+	memcpy(end + length, lent, payload_length);
+	model.ends[model.last + 1] = model.ends[model.last] + length + payload_length;
+	model.last++;
+}
+
 static void append_some(void)
 {
 	static const size_t longest[] = {10, 10, 100, 300, 20000};
 	size_t most = longest[random_below(sizeof longest / sizeof *longest)];
 
-	if (model.last < FRAMES_MAX && model.ends[model.last] + most + 100 < BYTES_MAX)
+	if (model.last == FRAMES_MAX || model.ends[model.last] + most + 100 >= BYTES_MAX)
+		return;
+	if (random_one_in(4))
+		append_borrowed(1 + (size_t)random_below(most));
+	else
 		append((size_t)random_below(most + 1));
 }
 
