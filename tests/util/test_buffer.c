@@ -1,4 +1,5 @@
-/* The queue of chunks against one flat string of bytes, and who owns chunks when. */
+/* The queue of chunks against one flat string of bytes, and who owns chunks when;
+ * test_buffer_chunks.c has those that are filled apart. */
 
 #include "support/failing_alloc.h"
 #include "support/random.h"
@@ -259,6 +260,35 @@ static void check_front(void)
 		quick_assert(at == model_length);
 }
 
+/* Some bytes of the model, filled apart: in a chunk of their own, or lent. */
+static void link_random(size_t size)
+{
+	static uint8_t lent[100000];
+	struct hawser__loan *loan = NULL;
+	struct hawser__chunk *chunk;
+
+	if (!*lent)
+		memset(lent, 'l', sizeof lent);
+	if (random_one_in(2)) {
+		loan = hawser__loan_new(NULL, NULL);
+		quick_assert(loan);
+		chunk = hawser__chunk_borrow(loan, lent, size);
+		quick_assert(chunk);
+		hawser__loan_unref(loan);
+	} else {
+		size_t head = (size_t)random_below(100);
+
+		chunk = hawser__chunk_new(&pool, size + head);
+		quick_assert(chunk);
+		chunk->start = head;
+		chunk->end = head + size;
+		memset(chunk->data + head, (int)random_next(), size);
+	}
+	memcpy(model + model_length, chunk->data + chunk->start, size);
+	hawser__buffer_link(&buffer, chunk);
+	model_length += size;
+}
+
 static size_t random_size(void)
 {
 	switch (random_below(10)) {
@@ -282,7 +312,9 @@ START_TEST(buffer_agrees_with_a_flat_string)
 	for (unsigned long round = 0; round < rounds; round++) {
 		size_t size = random_size();
 
-		if (random_one_in(2) && size <= MODEL_BYTES - model_length) {
+		if (random_one_in(10) && size && size <= MODEL_BYTES - model_length) {
+			link_random(size);
+		} else if (random_one_in(2) && size <= MODEL_BYTES - model_length) {
 			/* Reserved too much is committed in part. */
 			uint8_t *room = hawser__buffer_reserve(&buffer, size + random_below(50));
 
