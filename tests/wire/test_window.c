@@ -83,12 +83,24 @@ START_TEST(window_that_grows_is_given_back_with_its_growth)
 	ck_assert_uint_eq(bytes, 4010);
 	hawser__window_told(&window, bytes);
 	ck_assert_int_eq(window.left, 5000);
-	/* It never shrinks. */
-	ck_assert(hawser__window_use(&window, 5000));
-	bytes = hawser__window_take(&window, 5000, 100);
-	ck_assert_uint_eq(bytes, 5000);
-	hawser__window_told(&window, bytes);
-	ck_assert_int_eq(window.left, 5000);
+}
+END_TEST
+
+START_TEST(window_shrinks_by_what_is_not_given_back)
+{
+	struct hawser__window window;
+
+	hawser__window_init(&window, 5000);
+	ck_assert(hawser__window_use(&window, 1000));
+	/* What the peer was allowed once stays allowed. */
+	ck_assert_uint_eq(hawser__window_take(&window, 1000, 2000), 0);
+	ck_assert_uint_eq(window.size, 4000);
+	ck_assert_int_eq(window.left, 4000);
+	ck_assert(hawser__window_use(&window, 3000));
+	ck_assert_uint_eq(hawser__window_take(&window, 3000, 2000), 1000);
+	ck_assert_uint_eq(window.size, 2000);
+	hawser__window_told(&window, 1000);
+	ck_assert_int_eq(window.left, 2000);
 }
 END_TEST
 
@@ -110,8 +122,8 @@ START_TEST(sender_whose_bytes_were_all_taken_may_send_again)
 				held += part;
 			} else {
 				part = random_one_in(2) ? held : (size_t)random_below(held + 1);
-				if (random_one_in(50))
-					size += (size_t)random_below(1000);
+				if (random_one_in(20))
+					size = 1 + (size_t)random_below(2 * size);
 				bytes = hawser__window_take(&window, part, size);
 				held -= part;
 				if (bytes && !random_one_in(10)) {
@@ -153,13 +165,13 @@ static struct sim {
 	double bytes_per_us;
 	uint64_t delay_us, now_us;
 	double free_us; /* when the line has passed on what was given to it */
-	size_t message, pause_bytes;
+	size_t message;
 	struct way down, up;
 	long long allowed;
 	struct hawser__line line;
 	struct hawser__window window;
-	uint64_t came, changed_us;
-	size_t largest;
+	uint64_t came;
+	size_t largest; /* of windows */
 } sim;
 
 static void add_event(struct way *way, uint64_t at_us, size_t bytes)
@@ -211,8 +223,6 @@ static void step(void)
 	bool is_down = is_next(&sim.down, &sim.up);
 	struct way *way = is_down ? &sim.down : &sim.up;
 	struct event event = way->events[way->first % EVENTS];
-	size_t before = sim.line.size;
-
 	/* Else nothing happens any more. */
 	quick_assert(way->first != way->next);
 	way->first++;
@@ -225,10 +235,9 @@ static void step(void)
 		sim.allowed += (long long)event.bytes;
 	else
 		send_down(0);
-	quick_assert(sim.line.size >= before);
 	quick_assert(sim.line.size <= sim.line.most);
-	if (sim.line.size != before)
-		sim.changed_us = sim.now_us;
+	if (sim.line.size > sim.largest)
+		sim.largest = sim.line.size;
 }
 
 static void sim_init(double megabytes_a_second, uint64_t rtt_us, size_t message, size_t least,
@@ -274,20 +283,21 @@ START_TEST(window_grows_to_a_few_times_what_the_line_holds_and_stops)
 		 MOST);
 	live(15 * seconds);
 	came = sim.came;
+	sim.largest = 0;
 	live(20 * seconds);
-	/* The sender never stands still, and no long queue stands in front of what is urgent. */
-	ck_assert_msg((double)(sim.came - came) >= 0.9 * sim.bytes_per_us * 5 * (double)seconds,
+	/* The sender hardly ever stands still, and what is urgent meets no long queue, not even
+	 * while a larger window is tried. */
+	ck_assert_msg((double)(sim.came - came) >= 0.7 * sim.bytes_per_us * 5 * (double)seconds,
 		      "%.0f MB/s, %llu us, messages of %zu bytes: with a window of %zu bytes "
 		      "for a product of %.0f, %.1f %% of the line are used",
 		      sim.bytes_per_us, (unsigned long long)(2 * sim.delay_us), sim.message,
 		      sim.line.size, product(),
 		      (double)(sim.came - came) / sim.bytes_per_us / 5e6 * 100);
-	ck_assert_msg((double)sim.line.size <= 5 * product() || sim.line.size <= 2 * LEAST,
+	ck_assert_msg((double)sim.largest <= 6 * product() || sim.largest <= 2 * LEAST,
 		      "%.0f MB/s, %llu us, messages of %zu bytes: a window of %zu bytes is %.1f "
 		      "times the product",
 		      sim.bytes_per_us, (unsigned long long)(2 * sim.delay_us), sim.message,
-		      sim.line.size, (double)sim.line.size / product());
-	ck_assert_uint_lt(sim.changed_us, 15 * seconds);
+		      sim.largest, (double)sim.largest / product());
 }
 END_TEST
 
@@ -298,8 +308,6 @@ START_TEST(window_never_grows_above_the_most)
 	sim_init(125, 100000, 10000, LEAST, most[_i]);
 	live(10 * 1000000);
 	ck_assert_uint_eq(sim.line.size, most[_i]);
-	/* There is nothing more to find out. */
-	ck_assert(!hawser__line_came(&sim.line, 1 << 20));
 }
 END_TEST
 
@@ -310,10 +318,10 @@ START_TEST(window_of_a_sender_with_little_to_say_stays)
 
 	hawser__line_init(&line, LEAST, MOST);
 	for (int i = 0; i < 10000; i++) {
-		/* Half a window in each round trip. */
+		/* A third of a window in each round trip. */
 		now_us += 5000;
-		if (hawser__line_came(&line, LEAST / 4) && hawser__line_probe(&line, now_us)) {
-			hawser__line_came(&line, LEAST / 2);
+		if (hawser__line_came(&line, LEAST / 6) && hawser__line_probe(&line, now_us)) {
+			hawser__line_came(&line, LEAST / 3);
 			hawser__line_answered(&line, now_us += 10000);
 		}
 	}
@@ -332,27 +340,24 @@ START_TEST(few_bytes_are_not_worth_a_probe)
 }
 END_TEST
 
-START_TEST(one_probe_is_on_its_way_at_a_time_and_rarely_when_nothing_is_new)
+START_TEST(one_probe_is_on_its_way_at_a_time_and_few_when_nothing_is_new)
 {
 	struct hawser__line line;
 	uint64_t now_us = 1;
 	unsigned n = 0;
 
 	hawser__line_init(&line, LEAST, MOST);
-	ck_assert(hawser__line_came(&line, LEAST));
-	ck_assert(hawser__line_probe(&line, now_us));
-	ck_assert(!hawser__line_came(&line, LEAST));
-	/* No faster than before, for a minute of round trips of a millisecond. */
-	hawser__line_answered(&line, now_us += 1000);
+	/* A window in each millisecond, whatever the window, for a minute. */
 	for (int i = 0; i < 60000; i++, now_us += 1000) {
-		if (!hawser__line_came(&line, LEAST / 2) || !hawser__line_probe(&line, now_us))
+		if (!hawser__line_came(&line, LEAST) || !hawser__line_probe(&line, now_us))
 			continue;
-		hawser__line_came(&line, LEAST / 2);
+		ck_assert(!hawser__line_came(&line, LEAST));
 		hawser__line_answered(&line, now_us += 1000);
 		n++;
 	}
-	ck_assert_uint_ge(n, 30);
-	ck_assert_uint_le(n, 120);
+	ck_assert_uint_ge(n, 10);
+	ck_assert_uint_le(n, 25 * 60);
+	ck_assert_uint_le(line.size, 2 * LEAST);
 }
 END_TEST
 
@@ -422,6 +427,7 @@ int main(void)
 	tcase_add_test(windows, window_is_given_back_in_parts_that_are_not_small);
 	tcase_add_test(windows, what_could_not_be_told_is_told_with_the_next);
 	tcase_add_test(windows, window_that_grows_is_given_back_with_its_growth);
+	tcase_add_test(windows, window_shrinks_by_what_is_not_given_back);
 	tcase_add_test(windows, sender_whose_bytes_were_all_taken_may_send_again);
 
 	tcase_add_loop_test(line, window_grows_to_a_few_times_what_the_line_holds_and_stops, 0,
@@ -429,7 +435,7 @@ int main(void)
 	tcase_add_loop_test(line, window_never_grows_above_the_most, 0, 4);
 	tcase_add_test(line, window_of_a_sender_with_little_to_say_stays);
 	tcase_add_test(line, few_bytes_are_not_worth_a_probe);
-	tcase_add_test(line, one_probe_is_on_its_way_at_a_time_and_rarely_when_nothing_is_new);
+	tcase_add_test(line, one_probe_is_on_its_way_at_a_time_and_few_when_nothing_is_new);
 	tcase_add_test(line, pong_that_was_not_asked_for_changes_nothing);
 	tcase_add_test(line, answer_in_no_time_is_survived);
 	tcase_add_test(line, window_stays_with_the_next_connection_and_may_grow_there);
