@@ -12,7 +12,8 @@ static bool is_equal(const struct hawser__frame *a, const struct hawser__frame *
 	       a->payload == b->payload && a->payload_length == b->payload_length &&
 	       a->id == b->id && a->method == b->method && a->timeout_ms == b->timeout_ms &&
 	       a->status == b->status && a->outcome == b->outcome && a->last == b->last &&
-	       a->window == b->window && a->ack == b->ack && a->more == b->more;
+	       a->size == b->size && a->window == b->window && a->ack == b->ack &&
+	       a->more == b->more;
 }
 
 static void check_piece(const uint8_t *piece, size_t length, const uint8_t *data, size_t size)
@@ -38,6 +39,7 @@ static void check_protobuf_c(const struct hawser__frame *frame, const uint8_t *d
 		require(second->call->id == frame->id);
 		require(second->call->method == frame->method);
 		require(second->call->timeout_ms == frame->timeout_ms);
+		require(second->call->size == frame->size);
 		require(frame->more || (!second->call->n_metadata && !second->call->announce));
 	} else if (frame->kind == HAWSER__FRAME_END) {
 		require(second->end->id == frame->id);
@@ -46,6 +48,9 @@ static void check_protobuf_c(const struct hawser__frame *frame, const uint8_t *d
 		require(frame->more || (!second->end->n_details && !second->end->n_metadata));
 	} else if (frame->kind == HAWSER__FRAME_MESSAGE) {
 		require(second->message->id == frame->id);
+		/* It takes a boolean of any wire type. */
+		require(frame->more || second->message->last == frame->last);
+		require(second->message->size == frame->size);
 	} else if (frame->kind == HAWSER__FRAME_WINDOW) {
 		require(second->window->id == frame->id);
 		require(second->window->bytes == frame->window);
@@ -91,6 +96,25 @@ static void check_changing(uint8_t *begin, const struct hawser__frame *frame)
 	require(hawser__frame_decode(&again, begin + HAWSER__FRAME_PREFIX, length, &why) == 0);
 	require(again.id == frame->id && again.ack == 0);
 	require(hawser__frame_length(begin) == length);
+}
+
+/* The head that is written apart from its payload. */
+static void check_head(const struct hawser__frame *frame)
+{
+	uint8_t head[HAWSER__MESSAGE_HEAD];
+	size_t length = hawser__frame_message_head(head, frame->ack, frame->id, frame->size,
+						   frame->payload_length),
+	       whole = hawser__frame_length(head);
+	struct hawser__frame again;
+	const char *why;
+
+	require(length <= sizeof head);
+	require(whole == length - HAWSER__FRAME_PREFIX + frame->payload_length);
+	require(hawser__frame_decode_head(&again, head + HAWSER__FRAME_PREFIX,
+					  length - HAWSER__FRAME_PREFIX, whole, &why) == 0);
+	require(again.kind == HAWSER__FRAME_MESSAGE && again.id == frame->id && !again.last);
+	require(again.size == frame->size && again.ack == frame->ack && !again.more);
+	require(again.payload_length == frame->payload_length);
 }
 
 /* Written again, a frame without rare fields reads the same. */
@@ -145,8 +169,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_piece(frame.body, frame.body_length, data, size);
 	check_piece(frame.payload, frame.payload_length, data, size);
 	check_protobuf_c(&frame, data, size);
-	if (!frame.more && (frame.kind == HAWSER__FRAME_CALL || frame.kind == HAWSER__FRAME_END ||
-			    frame.kind == HAWSER__FRAME_MESSAGE))
+	if (frame.kind == HAWSER__FRAME_MESSAGE)
+		check_head(&frame);
+	/* Sizes are written apart. */
+	if (!frame.more && !frame.size &&
+	    (frame.kind == HAWSER__FRAME_CALL || frame.kind == HAWSER__FRAME_END ||
+	     frame.kind == HAWSER__FRAME_MESSAGE))
 		check_writing(&frame);
 	return 0;
 }

@@ -35,6 +35,7 @@ static void note_frame(struct end *end, const struct hawser__frame *frame)
 	NOTE(end, frame->status);
 	NOTE(end, frame->outcome);
 	NOTE(end, frame->last);
+	NOTE(end, frame->size);
 	NOTE(end, frame->window);
 	NOTE(end, frame->ack);
 	NOTE(end, frame->more);

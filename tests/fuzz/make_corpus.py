@@ -61,6 +61,8 @@ FRAMES = {
     "call": call(1, b"hello"),
     "call-rare": call(3, b"hello", METADATA + ANNOUNCE),
     "message": chunk(9, number(1, 3) + number(2, 1)) + chunk(15, b"part"),
+    "message-begun": chunk(9, number(1, 3) + number(3, 1 << 20)) + chunk(15, b"part"),
+    "call-begun": call(9, extra=number(6, 1 << 20)),
     "end": chunk(10, number(1, 1)) + chunk(15, b"reply"),
     "end-failed": chunk(10, number(1, 1) + number(2, 5) + number(3, 3) + chunk(4, "not there")
                         + chunk(5, chunk(1, "demo.Why") + chunk(2, b"\x08\x01"))),
