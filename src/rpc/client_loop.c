@@ -465,13 +465,21 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 
 static void cancel(struct async_call *call, const char *why)
 {
-	if (call->outgoing.call.stream)
-		hawser__stream_forget(call->outgoing.call.stream);
-	if (call->outgoing.call.carrier)
-		hawser__outgoing_abandon(&call->outgoing, HAWSER_CANCELLED, "%s: %s",
-					 call->outgoing.call.method->name, why);
-	else /* refused or over, and its callback has not run yet: that end stands */
-		deliver(call);
+	const char *name = call->outgoing.call.method->name;
+	struct hawser__stream *stream = call->outgoing.call.stream;
+
+	if (stream)
+		hawser__stream_forget(stream);
+	if (call->outgoing.call.carrier) {
+		hawser__outgoing_abandon(&call->outgoing, HAWSER_CANCELLED, "%s: %s", name, why);
+		return;
+	}
+	/* What was forgotten makes a success less than that. */
+	if (stream && stream->is_end_due)
+		hawser__error_call(&call->outgoing.error, HAWSER_CANCELLED, HAWSER_OUTCOME_EXECUTED,
+				   "%s: %s", name, why);
+	/* Else it was refused, and its callback has not run yet: that error stands. */
+	deliver(call);
 }
 
 /* In a forked child a call and everything around it are still the parent's. */

@@ -98,6 +98,8 @@ static void add_call(struct line *line, const struct hawser__frame *frame,
 		add(line, " %s", method->name);
 	else if (frame->kind == HAWSER__FRAME_CALL && frame->method)
 		add(line, " method 0x%08x", frame->method);
+	if (frame->kind == HAWSER__FRAME_WINDOW)
+		add(line, " %llu bytes", (unsigned long long)frame->window);
 	if (frame->timeout_ms)
 		add(line, " timeout %llu ms", (unsigned long long)frame->timeout_ms);
 	if (frame->kind == HAWSER__FRAME_END)
