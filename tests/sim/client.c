@@ -61,6 +61,8 @@ static void enter(struct client *client, struct call *call)
 static void end_call(struct client *client, struct call *call, enum call_ending ending)
 {
 	ledger_ended(call, ending);
+	sender_free(&call->up);
+	receiver_close(&call->down);
 	client->open[call->place] = client->open[--client->n_open];
 	client->open[call->place]->place = call->place;
 }
@@ -68,54 +70,84 @@ static void end_call(struct client *client, struct call *call, enum call_ending 
 /* Metadata `k: v`, as a field of a call. */
 static const uint8_t metadata[] = {0x22, 6, 0x0a, 1, 'k', 0x12, 1, 'v'};
 
+/* The rare fields of a call. Returns their length. */
+static size_t rare_fields(struct client *client, const struct call *call, uint8_t *extra)
+{
+	size_t length = 0;
+
+	if (chance_percent(chance_of(client), 10)) {
+		memcpy(extra, metadata, sizeof metadata);
+		length = sizeof metadata;
+	}
+	if (call_is_announced(call)) {
+		extra[length++] = 6 << 3;
+		for (size_t size = call->request_bytes; size; size >>= 7)
+			extra[length++] = (uint8_t)(size & 0x7f) | (size >= 0x80 ? 0x80 : 0);
+	}
+	return length;
+}
+
 static void make_call(struct client *client)
 {
 	struct world *world = client->end.world;
 	struct hawser__session *session = &client->end.session;
-	struct call *call = ledger_call(&world->ledger, &world->chance, world->has_large);
-	size_t extra = chance_percent(&world->chance, 10) ? sizeof metadata : 0;
-	uint8_t *payload;
+	struct call *call =
+		ledger_call(&world->ledger, &world->chance, world->has_too_long, world->has_large);
+	uint8_t extra[sizeof metadata + 8], *payload;
+	size_t extra_length = rare_fields(client, call, extra), length;
 
 	call->id = hawser__session_take_call(session);
+	length = call_is_announced(call) ? 0 : payload_bytes(call, REQUEST, 0);
 	payload = hawser__session_put_call(session, call->id, call->kind,
-					   chance_below(&world->chance, 2) * 1000, metadata, extra,
-					   payload_bytes(call, REQUEST, 0), &call->frame);
+					   chance_below(&world->chance, 2) * 1000, extra,
+					   extra_length, length, &call->frame);
 	must(payload, "out of memory");
-	payload_fill(payload, call, REQUEST, 0);
+	if (length)
+		payload_fill(payload, call, REQUEST, 0);
 	call->number = session->log.last;
-	call->granted = call->window;
 	enter(client, call);
+	receiver_init(&call->down, &client->end, call,
+		      call_streams_down(call) ? MESSAGE_DOWN : REPLY, world->window_down,
+		      !call_streams_down(call));
+	if (call_is_announced(call)) {
+		sender_init(&call->up, &client->end, call, REQUEST);
+		sender_put(&call->up, true);
+	} else if (call_streams_up(call)) {
+		sender_init(&call->up, &client->end, call, MESSAGE_UP);
+	}
 	world->tally->calls++;
 	trace("client %u makes call %" PRIu64 " (id %" PRIu64 ", frame %" PRIu64 ")",
 	      client->number, call->serial, call->id, call->number);
 }
 
-/* Returns whether there was a message left. */
+/* Returns whether there was something left to say that could be said. */
 static bool stream_up(struct client *client, struct call *call)
 {
-	uint8_t *payload;
+	struct sender *up = &call->up;
 
-	if (call->kind != UP || call->put_up == call->messages)
+	if (!call_streams_up(call) || up->has_said_last)
 		return false;
-	payload = hawser__session_put_message(&client->end.session, call->id,
-					      call->put_up + 1 == call->messages,
-					      payload_bytes(call, MESSAGE_UP, call->put_up), NULL);
-	must(payload, "out of memory");
-	payload_fill(payload, call, MESSAGE_UP, call->put_up++);
+	if (up->put == call->ups) {
+		sender_put_last(up);
+		return true;
+	}
+	/* Mostly it waits until it would go at once. */
+	if (!sender_is_open(up) && !chance_percent(chance_of(client), 2))
+		return false;
+	sender_put(up, false);
 	return true;
 }
 
 static void cancel(struct client *client, struct call *call)
 {
 	struct hawser__session *session = &client->end.session;
+	bool was_sent = hawser__log_was_sent(&session->log, call->number);
 
-	if (hawser__log_was_sent(&session->log, call->number)) {
+	end_call(client, call, was_sent ? CANCELLED : NOT_SENT);
+	if (was_sent)
 		must(hawser__session_put_cancel(session, call->id, NULL), "out of memory");
-		end_call(client, call, CANCELLED);
-	} else {
+	else
 		hawser__frame_take_back(call->frame, call->id);
-		end_call(client, call, NOT_SENT);
-	}
 }
 
 static struct call *some_call(struct client *client)
@@ -320,6 +352,7 @@ static void opened(struct client *client, const struct hawser__frame *frame)
 	if (!given) {
 		must(!session->id, "the server keeps no session, but kept one");
 		hawser__session_begin(session, false);
+		end_learn_windows(&client->end, client->end.world->window_up);
 	} else if (session->id) {
 		must(given->id == session->id, "the server goes on with another session");
 		must(hawser__session_resume(session, given->received, &problem) == 0,
@@ -330,6 +363,7 @@ static void opened(struct client *client, const struct hawser__frame *frame)
 		session->id = given->id;
 		memcpy(session->token, given->token.data, HAWSER__TOKEN_BYTES);
 		hawser__session_begin(session, true);
+		end_learn_windows(&client->end, client->end.world->window_up);
 	}
 	client->end.side->line->was_open = true;
 	world_opened(client->end.world);
@@ -361,12 +395,15 @@ static void rejected(struct client *client, const struct hawser__frame *frame)
 
 /* ---- frames ---- */
 
+struct call *client_call(const struct client *client, uint64_t id)
+{
+	return id & 1 && id < client->end.session.next_call ? client->by_id[id / 2] : NULL;
+}
+
 static struct call *call_of(const struct client *client, const struct hawser__frame *frame)
 {
-	struct call *call = NULL;
+	struct call *call = client_call(client, frame->id);
 
-	if (frame->id & 1 && frame->id < client->end.session.next_call)
-		call = client->by_id[frame->id / 2];
 	must(call, "client %u: %s of call id %" PRIu64 ", which it never made", client->number,
 	     hawser__frame_kind_name(frame->kind), frame->id);
 	must(call->ending == NOTHING_YET || call->ending == CANCELLED,
@@ -378,20 +415,45 @@ static struct call *call_of(const struct client *client, const struct hawser__fr
 static void take_message(struct client *client, const struct hawser__frame *frame)
 {
 	struct call *call = call_of(client, frame);
+	unsigned most = call_streams_down(call)                               ? call->downs
+			: payload_bytes(call, REPLY, 0) > HAWSER__PIECE_BYTES ? 1
+									      : 0;
 
-	must(call->kind == DOWN && call->seen_down < call->messages,
-	     "client %u: message %u of call %" PRIu64 " is too much", client->number,
-	     call->seen_down + 1, call->serial);
-	must(call->seen_down < call->granted, "call %" PRIu64 ": message %u has no window",
-	     call->serial, call->seen_down + 1);
-	payload_check(frame->payload, frame->payload_length, call, MESSAGE_DOWN, call->seen_down);
-	call->seen_down++;
-	client->end.world->ledger.messages++;
-	if (call->ending == CANCELLED || call->seen_down < call->granted)
-		return;
-	call->granted += call->window;
-	must(hawser__session_put_window(&client->end.session, call->id, call->window, NULL),
-	     "out of memory");
+	must(!frame->last, "call %" PRIu64 ": its callee says that it has said its last",
+	     call->serial);
+	must(call->down.index < most, "client %u: message %u of call %" PRIu64 " is too much",
+	     client->number, call->down.index + 1, call->serial);
+	receiver_take(&call->down, frame);
+}
+
+static void take_window(struct client *client, const struct hawser__frame *frame)
+{
+	struct call *call = call_of(client, frame);
+
+	must(call->up.call, "call %" PRIu64 " sends no messages, but may send more", call->serial);
+	sender_window(&call->up, frame->window);
+}
+
+/* All that the callee had to say is there. */
+static void check_reply(const struct call *call, const struct hawser__frame *frame)
+{
+	size_t length = payload_bytes(call, REPLY, 0);
+
+	must(!call->down.is_coming, "call %" PRIu64 " ends within a message", call->serial);
+	if (call_streams_down(call)) {
+		must(call->down.index == call->downs && !frame->payload_length,
+		     "call %" PRIu64 " ends after %u of %u messages", call->serial,
+		     call->down.index, call->downs);
+	} else if (call->down.index) {
+		must(!frame->payload_length, "call %" PRIu64 " has two replies", call->serial);
+	} else {
+		must(frame->payload_length == length,
+		     "call %" PRIu64 ": a reply of %zu bytes, not %zu", call->serial,
+		     frame->payload_length, length);
+		payload_check(frame->payload, length, 0, call, REPLY, 0);
+	}
+	must(!call_streams_up(call) || call->up.has_said_last,
+	     "call %" PRIu64 " ends before it has said its last", call->serial);
 }
 
 static void take_end(struct client *client, const struct hawser__frame *frame)
@@ -401,10 +463,7 @@ static void take_end(struct client *client, const struct hawser__frame *frame)
 	if (call->ending == CANCELLED)
 		return;
 	if (frame->status == 0) {
-		payload_check(frame->payload, frame->payload_length, call, REPLY, 0);
-		must(call->kind != DOWN || call->seen_down == call->messages,
-		     "call %" PRIu64 " ends after %u of %u messages", call->serial, call->seen_down,
-		     call->messages);
+		check_reply(call, frame);
 		end_call(client, call, OK);
 	} else if (frame->outcome == HAWSER__OUTCOME__OUTCOME_EXECUTED) {
 		end_call(client, call, EXECUTED);
@@ -440,6 +499,9 @@ static bool client_frame(struct end *end, const struct hawser__frame *frame, siz
 		return true;
 	case HAWSER__FRAME_END:
 		take_end(client, frame);
+		return true;
+	case HAWSER__FRAME_WINDOW:
+		take_window(client, frame);
 		return true;
 	case HAWSER__FRAME_PONG:
 	case HAWSER__FRAME_IGNORED:
@@ -478,15 +540,18 @@ bool client_is_done(const struct client *client, bool says_why)
 {
 	const struct hawser__session *session = &client->end.session;
 	bool is_done = !client->n_open && session->state == HAWSER__SESSION_OPEN &&
-		       !session->log.frames.length && !hawser__session_owes_ack(session);
+		       !hawser__session_backlog(session) && !session->outboxes.count &&
+		       !hawser__session_owes_ack(session);
 
 	if (!is_done && says_why)
-		report_line(
-			"client %u: state %d, %zu calls open, the first %" PRIu64
-			"; log of %zu bytes, written %" PRIu64 " of %" PRIu64 ", owes an ack: %d",
-			client->number, session->state, client->n_open,
-			client->n_open ? client->open[0]->serial : 0, session->log.frames.length,
-			session->log.written, session->log.last, hawser__session_owes_ack(session));
+		report_line("client %u: state %d, %zu calls open, the first %" PRIu64
+			    "; log of %zu bytes, written %" PRIu64 " of %" PRIu64
+			    ", %u outboxes of %zu bytes, owes an ack: %d",
+			    client->number, session->state, client->n_open,
+			    client->n_open ? client->open[0]->serial : 0,
+			    session->log.frames.length, session->log.written, session->log.last,
+			    session->outboxes.count, session->waiting_bytes,
+			    hawser__session_owes_ack(session));
 	return is_done;
 }
 
@@ -516,5 +581,19 @@ void client_leave(struct client *client, bool says_so)
 	end_flush(end);
 }
 
-static const struct end_ops client_ops = {client_frame, client_settled, client_urged, client_lost,
-					  client_departed};
+static struct sender *client_sender(struct end *end, uint64_t id)
+{
+	struct call *call = client_call(client_of(end), id);
+
+	return call && call->up.outbox ? &call->up : NULL;
+}
+
+/* Nobody but the client itself wants to know. */
+static void client_grown(struct end *end)
+{
+}
+
+static const struct end_ops client_ops = {
+	client_frame,    client_settled, client_urged, client_lost,
+	client_departed, client_sender,  client_grown,
+};

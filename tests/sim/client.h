@@ -1,8 +1,9 @@
 /* A caller and the connections that it makes: the model of a client.
  *
- * It makes calls, streams messages to them, cancels some; it ends each of them once, by what the
- * session knows. When its connection is lost it makes another and goes on with the session; when
- * that is gone, calls that were sent end unknown and the others begin the next one. */
+ * It makes calls, streams messages to them and takes theirs, cancels some; it ends each of them
+ * once, by what the session knows. When its connection is lost it makes another and goes on with
+ * the session; when that is gone, calls that were sent end unknown and the others begin the next
+ * one. */
 
 #ifndef HAWSER_TESTS_SIM_CLIENT_H
 #define HAWSER_TESTS_SIM_CLIENT_H
@@ -44,6 +45,8 @@ void client_start(struct client *client);
 void client_stop(struct client *client);
 /** Nothing is left to do: no call, no frame. Says what there is, if asked. */
 bool client_is_done(const struct client *client, bool says_why);
+/** The call of this id; NULL: it never made it. */
+struct call *client_call(const struct client *client, uint64_t id);
 /** It says that the session is over, or just goes. */
 void client_leave(struct client *client, bool says_so);
 

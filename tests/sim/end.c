@@ -3,21 +3,22 @@
 #include "end.h"
 
 #include "report.h"
+#include "wire/outbox.h"
 #include "world.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACK_DELAY_US = 100000, READ_BYTES = 16 * 1024, PIECES_MAX = 8 };
+enum { ACK_DELAY_US = 100000, PIECES_MAX = 8 };
 
-static void on_readable(void *owner);
 static void on_writable(void *owner);
 static void on_broken(void *owner);
 static void on_ack(void *owner);
 static void on_heart(void *owner);
+static void on_moved(struct hawser__session *session, const uint8_t *head, size_t length);
+static void on_push(struct hawser__session *session);
 
-static const struct side_ops side_ops = {on_readable, on_writable, on_broken};
+static const struct side_ops side_ops = {end_readable, on_writable, on_broken};
 
 void end_init(struct end *end, struct world *world, const struct end_ops *ops, bool is_server)
 {
@@ -25,9 +26,12 @@ void end_init(struct end *end, struct world *world, const struct end_ops *ops, b
 	end->world = world;
 	end->ops = ops;
 	hawser__session_init(&end->session, is_server, MAX_PAYLOAD, &end->pool);
+	end->session.moved = on_moved;
+	if (world->pushes)
+		end->session.push = on_push;
 	timer_init(&end->ack, on_ack, end);
 	timer_init(&end->flush, on_writable, end);
-	timer_init(&end->pause, on_readable, end);
+	timer_init(&end->pause, end_readable, end);
 	timer_init(&end->heart, on_heart, end);
 }
 
@@ -38,6 +42,12 @@ void end_deinit(struct end *end)
 	hawser__session_deinit(&end->session);
 	hawser__pool_deinit(&end->pool);
 	free(end->inbox);
+	free(end->straight_place);
+}
+
+static struct end *end_of(struct hawser__session *session)
+{
+	return hawser__container_of(session, struct end, session);
 }
 
 static void beat(struct end *end)
@@ -49,8 +59,9 @@ void end_attach(struct end *end, struct side *side)
 {
 	end->side = side;
 	side_give(side, &side_ops, end);
-	end->length = end->skip = 0;
-	end->heard_us = end->world->agenda.now_us;
+	end->length = end->skip = end->straight_left = 0;
+	end->is_paused = false;
+	end->heard_us = end->wrote_us = end->world->agenda.now_us;
 	beat(end);
 }
 
@@ -77,70 +88,72 @@ bool end_is_full(const struct end *end)
 	return end->session.log.frames.length >= end->world->log_bytes;
 }
 
-/* ---- the state of the session ---- */
-
-/* Counts frame by frame what the log holds. */
-static void check_frames(const struct hawser__log *log)
+void end_learn_windows(struct end *end, size_t window)
 {
-	uint64_t number = log->acked;
-	size_t length = 0, behind = 0;
-
-	for (const struct hawser__chunk *chunk = log->frames.first; chunk; chunk = chunk->next) {
-		for (size_t at = chunk->start; at < chunk->end; number++) {
-			size_t size = HAWSER__FRAME_PREFIX + hawser__frame_length(chunk->data + at);
-
-			must(size <= chunk->end - at, "frame %" PRIu64 " of the log is cut off",
-			     number + 1);
-			at += size;
-			length += size;
-			if (number >= log->written)
-				behind += size;
-			if (number == log->written && log->partial) {
-				must(log->partial < size && log->chunk == chunk &&
-					     log->at == at - log->partial,
-				     "the log's cursor is not where it says");
-				behind -= size - log->partial;
-			}
-		}
-	}
-	must(number == log->last, "the log holds up to %" PRIu64 ", not %" PRIu64, number,
-	     log->last);
-	must(length == log->frames.length, "the log holds %zu bytes, not %zu", length,
-	     log->frames.length);
-	must(behind == log->unwritten, "%zu bytes of the log are unwritten, not %zu", behind,
-	     log->unwritten);
-}
-
-void end_check(const struct end *end)
-{
-	const struct hawser__session *session = &end->session;
-	const struct hawser__log *log = &session->log;
-	uint64_t begun = log->written + (log->partial != 0);
-
-	must(log->acked <= log->claimed && log->acked <= log->written && begun <= log->sent &&
-		     log->sent <= log->last && log->restarted <= log->acked,
-	     "the log's numbers: restarted %" PRIu64 ", acked %" PRIu64 ", claimed %" PRIu64
-	     ", written %" PRIu64 ", sent %" PRIu64 ", last %" PRIu64,
-	     log->restarted, log->acked, log->claimed, log->written, log->sent, log->last);
-	must(log->partial <= log->unwritten && log->unwritten <= log->frames.length,
-	     "the log's bytes: partial %zu, unwritten %zu of %zu", log->partial, log->unwritten,
-	     log->frames.length);
-	must(session->told <= session->received, "%" PRIu64 " frames were told, %" PRIu64 " came",
-	     session->told, session->received);
-	must(log->frames.length || !log->frames.first, "an empty log owns memory");
-	must(end->side || !session->log_flows, "the log flows without a connection");
-	if (log->is_kept && chance_percent(&end->world->chance, 5))
-		check_frames(log);
+	hawser__outbox_set_windows(&end->session, window);
+	end->knows_windows = true;
 }
 
 /* ---- writing ---- */
 
-void end_flush(struct end *end)
+/* A piece goes, or what waited behind one. */
+static void on_moved(struct hawser__session *session, const uint8_t *head, size_t length)
+{
+	struct end *end = end_of(session);
+	struct hawser__frame frame;
+	struct hawser__list *link;
+	struct sender *sender;
+	const char *why;
+
+	must(hawser__frame_decode_head(&frame, head + HAWSER__FRAME_PREFIX,
+				       length - HAWSER__FRAME_PREFIX, hawser__frame_length(head),
+				       &why) == 0,
+	     "the head of a piece: %s", why);
+	end->turns++;
+	end->world->tally->turns++;
+	sender = end->ops->sender(end, frame.id);
+	if (sender && frame.kind == HAWSER__FRAME_MESSAGE && !frame.last)
+		sender_spent(sender, frame.payload_length + HAWSER__MESSAGE_COST);
+	/* Nobody who waits is passed over more often than there were ever others. */
+	if (session->outboxes.count > end->most_outboxes)
+		end->most_outboxes = session->outboxes.count;
+	list_for_each (link, &session->turns) {
+		struct hawser__outbox *outbox =
+			hawser__container_of(link, struct hawser__outbox, turn);
+
+		must(outbox->id == frame.id || ++outbox->stuck_ms < end->most_outboxes,
+		     "the outbox of call id %" PRIu64 " was passed over %" PRIu64 " times",
+		     outbox->id, outbox->stuck_ms);
+	}
+}
+
+/* What is small shall not wait long for what is large; and the line not for anything. */
+static void fill(struct end *end)
+{
+	struct hawser__session *session = &end->session;
+	size_t before = session->log.unwritten,
+	       most = before > HAWSER__AHEAD_BYTES ? before : HAWSER__AHEAD_BYTES;
+	bool is_full = before >= HAWSER__AHEAD_BYTES, has_passed;
+
+	has_passed = session->passed_bytes >= HAWSER__PIECE_BYTES;
+	end->turns = 0;
+	hawser__session_fill(session);
+	must(session->log_flows || !end->turns, "pieces go without a connection");
+	must(!is_full || end->turns <= has_passed, "%u pieces go, and the log is full", end->turns);
+	must(session->log.unwritten <= most + HAWSER__PIECE_BYTES + HAWSER__MESSAGE_HEAD,
+	     "%zu bytes are before what is put now", session->log.unwritten);
+	must(hawser__list_empty(&session->turns) || !session->log_flows ||
+		     session->state == HAWSER__SESSION_OVER ||
+		     session->log.unwritten >= HAWSER__AHEAD_BYTES,
+	     "pieces wait, and the log has room");
+}
+
+/* Returns whether everything was written. */
+static bool write_out(struct end *end)
 {
 	struct hawser__session *session = &end->session;
 
-	agenda_clear(&end->world->agenda, &end->flush);
-	while (end->side && hawser__session_unwritten(session)) {
+	for (fill(end); hawser__session_unwritten(session); fill(end)) {
 		struct iovec pieces[PIECES_MAX];
 		int count = (int)chance_between(&end->world->chance, 1, PIECES_MAX);
 		size_t total = 0, part;
@@ -157,12 +170,38 @@ void end_flush(struct end *end)
 		part = side_write(end->side, pieces, count);
 		if (part) {
 			hawser__session_wrote(session, part);
+			end->wrote_us = end->world->agenda.now_us;
 			end_check(end);
 		}
 		if (part < total)
-			return;
+			return false;
 	}
-	if (end->side && end->is_departing)
+	return true;
+}
+
+/* While a large message is being put, its first pieces may go. */
+static void on_push(struct hawser__session *session)
+{
+	struct end *end = end_of(session);
+
+	if (end->side && !end->side->wants_write && !end->is_departing)
+		write_out(end);
+}
+
+void end_flush(struct end *end)
+{
+	const struct world *world = end->world;
+	bool is_through;
+
+	agenda_clear(&end->world->agenda, &end->flush);
+	is_through = end->side && write_out(end);
+	if (end->is_paused && end->side &&
+	    hawser__session_unwritten(&end->session) <= world->unsent_bytes / 2) {
+		/* What had to wait goes on. */
+		end->is_paused = false;
+		agenda_set(&end->world->agenda, &end->pause, 0);
+	}
+	if (is_through && end->is_departing)
 		end->ops->departed(end);
 }
 
@@ -181,6 +220,13 @@ void end_touch(struct end *end)
 		agenda_set(&world->agenda, &end->flush, chance_below(&world->chance, 3000));
 	else
 		end_flush(end);
+}
+
+void end_grown(struct end *end)
+{
+	end_check(end);
+	end->ops->grown(end);
+	end_touch(end);
 }
 
 /* ---- acknowledging ---- */
@@ -206,7 +252,7 @@ static void on_ack(void *owner)
 	}
 }
 
-static void end_batch(struct end *end)
+void end_acknowledge(struct end *end)
 {
 	if (end->session.state != HAWSER__SESSION_OPEN || !hawser__session_owes_ack(&end->session))
 		return;
@@ -214,88 +260,6 @@ static void end_batch(struct end *end)
 		put_ack(end);
 	else if (!timer_is_set(&end->ack))
 		agenda_set(&end->world->agenda, &end->ack, ACK_DELAY_US);
-}
-
-/* ---- reading ---- */
-
-/* Returns whether there is someone to go on reading. */
-static bool take_frames(struct end *end)
-{
-	size_t at = 0;
-
-	while (at < end->length) {
-		size_t left = end->length - at, need;
-		struct hawser__problem problem;
-		struct hawser__frame frame;
-		ptrdiff_t taken;
-
-		if (end->skip) {
-			size_t part = end->skip < left ? end->skip : left;
-
-			end->skip -= part;
-			at += part;
-			continue;
-		}
-		taken = hawser__session_next(&end->session, end->inbox + at, left, &frame, &need,
-					     &problem);
-		if (taken == 0)
-			break;
-		if (taken == -EMSGSIZE)
-			end->skip = need;
-		else if (taken < 0)
-			report_failure("%s: %s", end->session.is_server ? "server" : "client",
-				       problem.text);
-		else
-			at += (size_t)taken;
-		end_check(end);
-		if (!end->ops->frame(end, &frame, taken < 0 ? need : 0))
-			return false;
-	}
-	memmove(end->inbox, end->inbox + at, end->length - at);
-	end->length -= at;
-	return true;
-}
-
-static void make_room(struct end *end)
-{
-	if (end->room - end->length >= READ_BYTES)
-		return;
-	end->room = end->length + 2 * READ_BYTES;
-	end->inbox = realloc(end->inbox, end->room);
-	must(end->inbox, "out of memory");
-}
-
-static void on_readable(void *owner)
-{
-	struct end *end = owner;
-	struct world *world = end->world;
-
-	if (end->is_departing || timer_is_set(&end->pause))
-		return;
-	for (;;) {
-		bool is_slow =
-			!world->network.is_calm && chance_percent(&world->chance, world->slow);
-		size_t most = is_slow ? chance_scaled(&world->chance, 2000) : READ_BYTES;
-		size_t length;
-
-		make_room(end);
-		length = side_read(end->side, end->inbox + end->length, most);
-		if (!length)
-			break;
-		end->heard_us = world->agenda.now_us;
-		end->length += length;
-		if (!take_frames(end))
-			return;
-		if (is_slow) {
-			agenda_set(&world->agenda, &end->pause,
-				   chance_below(&world->chance, world->pause_us));
-			break;
-		}
-	}
-	end_batch(end);
-	end->ops->settled(end);
-	if (end->side && !timer_is_set(&end->pause) && side_is_finished(end->side))
-		end->ops->lost(end);
 }
 
 /* ---- the end of a connection ---- */
@@ -312,7 +276,9 @@ static void on_heart(void *owner)
 	struct end *end = owner;
 	struct world *world = end->world;
 
-	if (world->agenda.now_us - end->heard_us >= world->silence_us) {
+	/* Who does not listen can still tell that nobody does. */
+	if (world->agenda.now_us - (end->is_paused ? end->wrote_us : end->heard_us) >=
+	    world->silence_us) {
 		end->ops->lost(end);
 		return;
 	}

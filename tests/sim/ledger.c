@@ -15,28 +15,40 @@ void ledger_deinit(struct ledger *ledger)
 	*ledger = (struct ledger){0};
 }
 
-/* Most are small, some fill a chunk, a few need one of their own. */
-static size_t some_length(struct chance *chance)
-{
-	unsigned which = (unsigned)chance_below(chance, 200);
-
-	if (which == 0)
-		return chance_between(chance, PAYLOAD_LEAST, 20000);
-	return chance_between(chance, PAYLOAD_LEAST, which < 20 ? 700 : 60);
-}
-
-static enum call_plan some_plan(struct chance *chance, bool may_be_large)
+static enum call_plan some_plan(struct chance *chance, bool has_too_long)
 {
 	unsigned which = (unsigned)chance_below(chance, 100);
 
 	if (which < 3)
 		return FAIL;
-	if (which < 6)
+	if (which < 5)
+		return ABORT;
+	if (which < 8)
 		return REFUSE;
-	return may_be_large && which == 6 ? TOO_LONG : SUCCEED;
+	return has_too_long && which == 8 ? TOO_LONG : SUCCEED;
 }
 
-struct call *ledger_call(struct ledger *ledger, struct chance *chance, bool may_be_large)
+static enum call_kind some_kind(struct chance *chance)
+{
+	unsigned which = (unsigned)chance_below(chance, 100);
+
+	return which < 55 ? UNARY : which < 77 ? DOWN : which < 92 ? UP : BOTH;
+}
+
+static unsigned some_messages(struct chance *chance, const struct call *call)
+{
+	return (unsigned)chance_scaled(chance, call->is_large ? 12 : 60);
+}
+
+/* In one frame, or in pieces. */
+static size_t too_long(struct chance *chance, const struct call *call)
+{
+	return call->is_large ? (size_t)PAYLOAD_MOST + chance_between(chance, 1, 100000)
+			      : (size_t)chance_between(chance, 87000, 90000);
+}
+
+struct call *ledger_call(struct ledger *ledger, struct chance *chance, bool has_too_long,
+			 bool has_large)
 {
 	struct call *call = calloc(1, sizeof *call);
 
@@ -47,80 +59,41 @@ struct call *ledger_call(struct ledger *ledger, struct chance *chance, bool may_
 	must(call && ledger->calls, "out of memory");
 	ledger->calls[ledger->count++] = call;
 	call->serial = ledger->count;
-	call->plan = some_plan(chance, may_be_large);
-	call->kind = chance_percent(chance, 60) ? UNARY : chance_percent(chance, 60) ? DOWN : UP;
+	call->plan = some_plan(chance, has_too_long);
+	call->kind = call->plan == TOO_LONG ? UNARY : some_kind(chance);
+	call->is_large = has_large && chance_percent(chance, 30);
+	if (call_streams_down(call))
+		call->downs = some_messages(chance, call);
+	if (call_streams_up(call))
+		call->ups = some_messages(chance, call);
 	if (call->plan == TOO_LONG)
-		call->kind = UNARY;
-	if (call->kind != UNARY)
-		call->messages = (unsigned)chance_scaled(chance, 60);
-	call->window = (unsigned)chance_scaled(chance, 40);
-	call->request_bytes =
-		call->plan == TOO_LONG ? chance_between(chance, 87000, 90000) : some_length(chance);
+		call->request_bytes = too_long(chance, call);
+	else
+		call->request_bytes = payload_some_length(chance, call->is_large && !call->ups);
+	if (call->request_bytes < REQUEST_LEAST)
+		call->request_bytes = REQUEST_LEAST;
 	return call;
-}
-
-/* ---- payloads ---- */
-
-size_t payload_bytes(const struct call *call, enum part part, unsigned index)
-{
-	struct chance chance = {call->serial * 1000003 + part * 1009 + index};
-
-	return part == REQUEST ? call->request_bytes : some_length(&chance);
-}
-
-static uint64_t word(const struct call *call, enum part part, unsigned index, size_t at)
-{
-	return chance_mix(call->serial << 32 ^ (uint64_t)part << 24 ^ (uint64_t)index << 40 ^ at);
-}
-
-void payload_fill(uint8_t *payload, const struct call *call, enum part part, unsigned index)
-{
-	size_t length = payload_bytes(call, part, index);
-
-	memcpy(payload, &call->serial, sizeof call->serial);
-	for (size_t at = sizeof call->serial; at < length; at += sizeof(uint64_t)) {
-		uint64_t bytes = word(call, part, index, at);
-
-		memcpy(payload + at, &bytes,
-		       length - at < sizeof bytes ? length - at : sizeof bytes);
-	}
-}
-
-void payload_check(const uint8_t *payload, size_t length, const struct call *call, enum part part,
-		   unsigned index)
-{
-	must(length == payload_bytes(call, part, index) &&
-		     !memcmp(payload, &call->serial, sizeof call->serial),
-	     "call %" PRIu64 ": %zu bytes of payload are another's than part %d, index %u",
-	     call->serial, length, part, index);
-	for (size_t at = sizeof call->serial; at < length; at += sizeof(uint64_t)) {
-		uint64_t bytes = word(call, part, index, at);
-
-		must(!memcmp(payload + at, &bytes,
-			     length - at < sizeof bytes ? length - at : sizeof bytes),
-		     "call %" PRIu64 ": the payload is damaged at byte %zu", call->serial, at);
-	}
 }
 
 /* ---- entries ---- */
 
-struct call *ledger_arrived(struct ledger *ledger, uint64_t id, const uint8_t *payload,
-			    size_t length)
+struct call *ledger_find(const struct ledger *ledger, const uint8_t *payload, size_t length)
 {
-	struct call *call;
 	uint64_t serial;
 
-	must(length >= sizeof serial, "a request of %zu bytes", length);
+	if (length < sizeof serial)
+		return NULL;
 	memcpy(&serial, payload, sizeof serial);
-	must(serial && serial <= ledger->count, "a request of call %" PRIu64 ", which is none",
-	     serial);
-	call = ledger->calls[serial - 1];
-	must(call->id == id, "call %" PRIu64 " arrives with id %" PRIu64 ", not %" PRIu64, serial,
-	     id, call->id);
-	must(call->ending != NOT_SENT, "call %" PRIu64 " was not sent, but arrives", serial);
-	must(++call->arrived == 1, "call %" PRIu64 " arrives a second time", serial);
-	trace("call %" PRIu64 " (id %" PRIu64 ") arrives", serial, id);
-	return call;
+	return serial && serial <= ledger->count ? ledger->calls[serial - 1] : NULL;
+}
+
+void ledger_arrived(struct call *call, uint64_t id)
+{
+	must(call->id == id, "call %" PRIu64 " arrives with id %" PRIu64 ", not %" PRIu64,
+	     call->serial, id, call->id);
+	must(call->ending != NOT_SENT, "call %" PRIu64 " was not sent, but arrives", call->serial);
+	must(++call->arrived == 1, "call %" PRIu64 " arrives a second time", call->serial);
+	trace("call %" PRIu64 " (id %" PRIu64 ") arrives", call->serial, id);
 }
 
 void ledger_executed(struct call *call)

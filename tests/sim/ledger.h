@@ -8,24 +8,23 @@
 #ifndef HAWSER_TESTS_SIM_LEDGER_H
 #define HAWSER_TESTS_SIM_LEDGER_H
 
-#include "chance.h"
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "stream.h"
+#include "wire/outbox.h"
 
 enum call_kind {
 	UNARY = 1,
 	DOWN, /* the callee streams */
 	UP,   /* the caller streams */
-	CALL_KINDS = UP,
+	BOTH, /* at the same time */
 };
 
 /** What the callee is to make of it. */
 enum call_plan {
 	SUCCEED,
 	FAIL,     /* after it ran */
+	ABORT,    /* in the middle of it */
 	REFUSE,   /* instead */
-	TOO_LONG, /* the request, so that the session refuses it */
+	TOO_LONG, /* the request, so that it is refused */
 };
 
 /** What the caller was told. */
@@ -43,18 +42,33 @@ struct call {
 	uint64_t serial; /* from 1 on, of all clients */
 	enum call_kind kind;
 	enum call_plan plan;
+	bool is_large; /* what it says may need pieces */
 	size_t request_bytes;
-	unsigned messages; /* up or down */
-	unsigned window;   /* messages down before more are asked for */
+	unsigned ups, downs; /* messages */
 	/* What the caller knows */
 	uint64_t id, number; /* of the call, and of its frame in the log */
 	uint8_t *frame;      /* there, until it is sent */
 	size_t place;        /* among the client's open calls */
 	enum call_ending ending;
-	unsigned put_up, seen_down, granted;
+	struct sender up;
+	struct receiver down;
 	/* What happened at the callee's */
 	unsigned arrived, executed;
 };
+
+/** Whether its request comes behind it. */
+static inline bool call_is_announced(const struct call *call)
+{
+	return call->request_bytes > HAWSER__PIECE_BYTES && call->is_large;
+}
+static inline bool call_streams_up(const struct call *call)
+{
+	return call->kind == UP || call->kind == BOTH;
+}
+static inline bool call_streams_down(const struct call *call)
+{
+	return call->kind == DOWN || call->kind == BOTH;
+}
 
 struct ledger {
 	struct call **calls;
@@ -64,23 +78,13 @@ struct ledger {
 
 void ledger_deinit(struct ledger *ledger);
 
-struct call *ledger_call(struct ledger *ledger, struct chance *chance, bool may_be_large);
+struct call *ledger_call(struct ledger *ledger, struct chance *chance, bool has_too_long,
+			 bool has_large);
 
-/** What a payload is part of. */
-enum part { REQUEST = 1, REPLY, MESSAGE_DOWN, MESSAGE_UP };
-
-/** A payload says which call it is of; it has so many bytes at least. */
-enum { PAYLOAD_LEAST = 8 };
-
-size_t payload_bytes(const struct call *call, enum part part, unsigned index);
-void payload_fill(uint8_t *payload, const struct call *call, enum part part, unsigned index);
-/** Fails unless every byte is as it was filled in. */
-void payload_check(const uint8_t *payload, size_t length, const struct call *call, enum part part,
-		   unsigned index);
-
-/** The call that a request is of. */
-struct call *ledger_arrived(struct ledger *ledger, uint64_t id, const uint8_t *payload,
-			    size_t length);
+/** The call whose request this is; NULL: it cannot be told. */
+struct call *ledger_find(const struct ledger *ledger, const uint8_t *payload, size_t length);
+/** It has come, under this id. */
+void ledger_arrived(struct call *call, uint64_t id);
 void ledger_executed(struct call *call);
 void ledger_ended(struct call *call, enum call_ending ending);
 /** Nothing happens any more: is everything as the callers were told? */

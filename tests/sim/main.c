@@ -100,9 +100,11 @@ int main(int argc, char **argv)
 		     tally.disconnections < disconnections;)
 			world_run(++seed, &tally);
 	printf("%" PRIu64 " seeds, %" PRIu64 " disconnections, %" PRIu64 " attempts, %" PRIu64
-	       " calls, %" PRIu64 " messages, %" PRIu64 " restarts, %" PRIu64 " expiries, %" PRIu64
+	       " calls, %" PRIu64 " messages of %" PRIu64 " bytes, %" PRIu64 " turns, %" PRIu64
+	       " loans, %" PRIu64 " restarts, %" PRIu64 " expiries, %" PRIu64
 	       " take-overs, %" PRIu64 " ghosts, %.1f s\n",
 	       tally.seeds, tally.disconnections, tally.attempts, tally.calls, tally.messages,
-	       tally.restarts, tally.expiries, tally.takeovers, tally.ghosts, seconds() - begun);
+	       tally.bytes, tally.turns, tally.loans, tally.restarts, tally.expiries,
+	       tally.takeovers, tally.ghosts, seconds() - begun);
 	return EXIT_SUCCESS;
 }

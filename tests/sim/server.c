@@ -56,7 +56,7 @@ static void check_store(const struct server *server)
 		if (!host->is_kept || host->end.side)
 			continue;
 		n_away++;
-		bytes += host->end.session.log.frames.length;
+		bytes += hawser__session_backlog(&host->end.session);
 		must(oldest && ((struct host *)oldest->owner)->left_us <= host->left_us,
 		     "the oldest session of the store is not the oldest");
 	}
@@ -178,6 +178,7 @@ static void begin(struct host *host, bool is_wanted)
 		check_store(&world->server);
 	}
 	hawser__session_begin(&host->end.session, host->is_kept);
+	end_learn_windows(&host->end, world->window_down);
 	trace("session %016" PRIx64 " begins with client %u", host->end.session.id,
 	      host->end.side->line->identity);
 	put_opened(host);
@@ -352,8 +353,19 @@ static void host_departed(struct end *end)
 	host_free(host_of(end));
 }
 
-static const struct end_ops host_ops = {host_frame, host_settled, host_urged, host_lost,
-					host_departed};
+static struct sender *host_sender(struct end *end, uint64_t id)
+{
+	return jobs_sender(host_of(end), id);
+}
+
+static void host_grown(struct end *end)
+{
+	server_grown(host_of(end));
+}
+
+static const struct end_ops host_ops = {
+	host_frame, host_settled, host_urged, host_lost, host_departed, host_sender, host_grown,
+};
 
 /* ---- the server ---- */
 
