@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Does the simulator notice? Each mistake of mutations.py is made in a copy of the sources, compiled, and must
-make it fail; without a mistake the same copy must pass.
+make it fail, or the suite that it is meant for; without a mistake the same copies must pass.
 
     test_mutations.py SOURCE_ROOT GENERATED_HEADERS OBJECTS… -- COMPILER…
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from mutations import MUTATIONS
+from mutations import MUTATIONS, MUTATIONS_FOR_SUITES
 
 # Most are noticed within the first thousand.
 DISCONNECTIONS = 150_000
@@ -27,6 +27,9 @@ FOLDERS = ['src/util', 'src/wire', 'tests/sim']
 # What can see a changed header.
 ABOVE_WIRE = ['src/wire', 'tests/sim']
 SOME_FILE = 'src/wire/session.c'
+# heap.c counts what is alive.
+WRAPPED = [f'-Wl,--wrap={name}' for name in ('malloc', 'calloc', 'realloc', 'aligned_alloc', 'free')]
+SUPPORT = ['tests/wire/frames.c', 'tests/support/failing_alloc.c', 'tests/support/random.c', 'tests/support/suite.c']
 
 
 class Unfit(Exception):
@@ -51,25 +54,54 @@ def mutate(tree, name, file, changes):
     path.write_text(text)
 
 
-def compile_tree(tree, file):
-    if file.endswith('.h'):
-        sources = [path for folder in ABOVE_WIRE for path in sorted((tree / folder).glob('*.c'))]
-    else:
-        sources = [tree / file]
-    program = tree / 'session-sim'
+def check_flags():
+    return subprocess.run(['pkg-config', '--cflags', '--libs', 'check'], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.split()
+
+
+def compile_tree(tree, file, suite):
+    folders = ABOVE_WIRE if file.endswith('.h') else []
+    sources = [path for folder in folders for path in sorted((tree / folder).glob('*.c'))] or [tree / file]
+    program = tree / (suite or 'session-sim')
     command = [*COMPILER, '-std=gnu11', '-D_GNU_SOURCE', '-O1', '-w', '-fno-strict-aliasing',
-               f'-I{tree}/src', f'-I{tree}/tests/sim', f'-I{ROOT}/include', f'-I{GENERATED}',
-               *map(str, sources), *ARCHIVES, '-lprotobuf-c', '-pthread', '-o', str(program)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+               f'-I{tree}/src', f'-I{tree}/tests/sim', f'-I{ROOT}/include', f'-I{GENERATED}', f'-I{GENERATED}/wire']
+    if suite:
+        # What it has of its own comes before the simulator's, which is not linked then.
+        command += [f'-I{ROOT}/tests', f'-I{ROOT}/tests/wire', str(ROOT / f'tests/wire/test_{suite}.c'),
+                    *(str(ROOT / path) for path in SUPPORT), *map(str, sources), *ARCHIVES[1:], *check_flags()]
+    else:
+        command += [*map(str, sources), *ARCHIVES, *WRAPPED]
+    done = subprocess.run([*command, '-lprotobuf-c', '-pthread', '-o', str(program)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Unfit(f'it does not compile:\n{done.stdout}')
     return program
 
 
-def run(program):
+def run(command):
     # A mistake may well end in a crash or without an end; the simulator should say what is wrong before that.
-    return subprocess.run([program, '--disconnections', str(DISCONNECTIONS)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=200, check=False)
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=200,
+                          check=False)
+
+
+def attempt_for_suite(suite, name, file, changes):
+    """What is wrong, or None, and what the suite said."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder)
+        copy_sources(tree)
+        try:
+            mutate(tree, name, file, changes)
+            done = run([compile_tree(tree, file, suite)])
+        except Unfit as problem:
+            return str(problem), ''
+        except subprocess.TimeoutExpired:
+            return f'{suite} comes to no end', ''
+    said = [line for line in done.stdout.splitlines() if re.search(r':[EF]:', line)]
+    if not changes:
+        return None if done.returncode == 0 else f'it fails without a mistake:\n{done.stdout}', ''
+    if done.returncode == 0:
+        return f'{suite} does not notice', ''
+    return (None, f'{suite}: {said[0].split("/")[-1]}') if said else (f'{suite} fails:\n{done.stderr}', '')
 
 
 def attempt(name, file, changes):
@@ -79,8 +111,7 @@ def attempt(name, file, changes):
         copy_sources(tree)
         try:
             mutate(tree, name, file, changes)
-            program = compile_tree(tree, file)
-            done = run(program)
+            done = run([compile_tree(tree, file, None), '--disconnections', str(DISCONNECTIONS)])
         except Unfit as problem:
             return str(problem), ''
         except subprocess.TimeoutExpired:
@@ -96,14 +127,18 @@ def attempt(name, file, changes):
 
 
 def main():
-    mistakes = {'without_a_mistake_it_passes': (SOME_FILE,)}
-    mistakes.update(MUTATIONS)
-    print(f'1..{len(mistakes)}', flush=True)
+    jobs = [('without_a_mistake_it_passes', attempt, ('without_a_mistake_it_passes', SOME_FILE, []))]
+    jobs += [(name, attempt, (name, file, changes)) for name, (file, *changes) in MUTATIONS.items()]
+    for suite, mistakes in MUTATIONS_FOR_SUITES.items():
+        name = f'without_a_mistake_{suite}_passes'
+        jobs.append((name, attempt_for_suite, (suite, name, SOME_FILE, [])))
+        jobs += [(name, attempt_for_suite, (suite, name, file, changes))
+                 for name, (file, *changes) in mistakes.items()]
+    print(f'1..{len(jobs)}', flush=True)
     failed = False
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = {name: pool.submit(attempt, name, file, changes)
-                   for name, (file, *changes) in mistakes.items()}
-        for number, (name, result) in enumerate(results.items(), 1):
+        results = [(name, pool.submit(function, *arguments)) for name, function, arguments in jobs]
+        for number, (name, result) in enumerate(results, 1):
             problem, said = result.result()
             for line in (problem or said).strip().splitlines():
                 print('# ' + line)
