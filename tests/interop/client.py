@@ -5,9 +5,9 @@
     protoc --python_out=. -I proto/examples greeter.proto
     PYTHONPATH=. tests/interop/client.py tcp:127.0.0.1:7000
 
-One call at a time, on a blocking socket; proto/hawser/protocol.md gives the reasons. It has no
-session, so what is in flight when its connection breaks is lost: test_session.py beside this
-file shows what a client needs to come back."""
+One call at a time, of any kind, on a blocking socket; proto/hawser/protocol.md gives the reasons.
+It has no session, so what is in flight when its connection breaks is lost: test_session.py beside
+this file shows what a client needs to come back."""
 
 import socket
 import sys
@@ -24,12 +24,98 @@ def method_id(name):
     return value or 1
 
 
+PIECE = 64 << 10   # what is longer goes in pieces of so many bytes
+WINDOW = 64 << 10  # with which a call begins in each direction, unless open or opened name another
+COST = 16          # what a message frame takes from it, besides its payload
+
+
 class CallFailed(Exception):
     """The call ended with a status other than 0, OK; `end` is the hawser.End that says so."""
 
     def __init__(self, end):
         super().__init__(f'status {end.status}, {Outcome.Name(end.outcome)}: {end.text}')
         self.end = end
+
+
+class Call:
+    """A call that has begun: its messages in both directions, up to its end."""
+
+    def __init__(self, connection, number, reply_type):
+        self.connection, self.id, self.reply_type = connection, number, reply_type
+        self.window = connection.server.stream_window_bytes or WINDOW  # what may be sent
+        self.unread = 0                     # what has come since the server was given a window
+        self.coming, self.size = b'', None  # a message that is not complete
+        self.messages = []                  # those that are, and were not received yet
+        self.end = None                     # the frame
+
+    def send(self, request):
+        """Sends the next of a stream of requests."""
+        packed = request.SerializeToString()
+        self.send_pieces(packed, len(packed) if len(packed) > PIECE else 0)
+
+    def send_pieces(self, packed, size):
+        """`size` goes with the first piece, unless the message is whole or the call told it."""
+        for at in range(0, len(packed) or 1, PIECE):
+            while self.window <= 0 and not self.end:
+                self.wait()
+            if self.end:
+                return  # nobody wants the rest
+            piece = packed[at:at + PIECE]
+            self.connection.send(message={'id': self.id, 'size': 0 if at else size}, payload=piece)
+            self.window -= len(piece) + COST
+
+    def send_last(self):
+        """Says that no more requests follow."""
+        if not self.end:
+            self.connection.send(message={'id': self.id, 'last': True})
+
+    def wait(self):
+        """Takes in one frame."""
+        frame = self.connection.receive('message', 'end', 'window')
+        body = getattr(frame, frame.WhichOneof('kind'))
+        if body.id != self.id:
+            return  # of a call that nobody waits for any more
+        if frame.HasField('window'):
+            self.window += body.bytes
+        elif frame.HasField('end'):
+            self.end = frame
+        else:
+            if self.size is None:
+                self.size = body.size or len(frame.payload)
+            self.coming += frame.payload
+            self.unread += len(frame.payload) + COST
+            if len(self.coming) == self.size:
+                self.messages.append(self.coming)
+                self.coming, self.size = b'', None
+            self.open_window()
+
+    def open_window(self):
+        """Lets the server send more, once every complete message was received."""
+        if self.unread and not self.messages and not self.end:
+            self.connection.send(window={'id': self.id, 'bytes': self.unread})
+            self.unread = 0
+
+    def receive(self):
+        """The next of a stream of replies, or None at the end."""
+        while not self.messages and not self.end:
+            self.wait()
+        if self.messages:
+            reply = self.reply_type.FromString(self.messages.pop(0))
+            self.open_window()
+            return reply
+        if self.end.end.status:
+            raise CallFailed(self.end.end)
+        return None
+
+    def result(self):
+        """The only reply, and the metadata that came with the end."""
+        while not self.end:
+            self.wait()
+        if self.end.end.status:
+            raise CallFailed(self.end.end)
+        # What came in pieces is there already.
+        reply = self.reply_type.FromString(self.messages[0] if self.messages else self.end.payload)
+        return reply, {m.key: m.value for m in self.end.end.metadata}
 
 
 class Connection:
@@ -41,6 +127,8 @@ class Connection:
         else:
             host, _, port = place.rpartition(':')
             self.socket = socket.create_connection((host.strip('[]'), int(port)))
+            # What is small must not wait until the server has answered what was sent before.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile('rb')
         self.next_call = 1  # whoever connects counts 1, 3, 5, …
         self.send(open={'version': 1, 'name': name, 'software': 'client.py'})
@@ -69,33 +157,42 @@ class Connection:
         self.send(ping={'number': number})
         return self.receive('pong').pong.number
 
-    def start(self, method, request, reply_type, *, by_name=False, timeout_ms=30000, metadata=()):
+    def start(self, method, request_type, reply_type, request=None, *, by_name=False,
+              timeout_ms=30000, metadata=()):
+        """Begins a call; without a request for a method that takes a stream of them."""
+        packed = b'' if request is None else request.SerializeToString()
+        in_pieces = len(packed) > PIECE
         # Each call names its method in full. To do so once per connection is enough.
-        announce = Method(name=method, request=request.DESCRIPTOR.full_name,
+        announce = Method(name=method, request=request_type.DESCRIPTOR.full_name,
                           reply=reply_type.DESCRIPTOR.full_name)
         self.send(call={'id': self.next_call, 'method': 0 if by_name else method_id(method),
                         'announce': announce, 'timeout_ms': timeout_ms,
+                        'size': len(packed) if in_pieces else 0,
                         'metadata': [Metadata(key=k, value=v) for k, v in metadata]},
-                  payload=request.SerializeToString())
+                  payload=b'' if in_pieces else packed)
+        call = Call(self, self.next_call, reply_type)
         self.next_call += 2
+        if in_pieces:
+            call.send_pieces(packed, 0)
+        return call
 
     def call(self, method, request, reply_type, **options):
         """Calls a unary method; returns its reply and the metadata that came with it."""
-        self.start(method, request, reply_type, **options)
-        frame = self.receive('end')
-        if frame.end.status:
-            raise CallFailed(frame.end)
-        return reply_type.FromString(frame.payload), {m.key: m.value for m in frame.end.metadata}
+        return self.start(method, type(request), reply_type, request, **options).result()
 
     def replies(self, method, request, reply_type, **options):
         """Calls a method that streams its replies; yields each."""
-        self.start(method, request, reply_type, **options)
-        while (frame := self.receive('message', 'end')).WhichOneof('kind') == 'message':
-            yield reply_type.FromString(frame.payload)
-            # It has been taken, so the server may send as much again.
-            self.send(window={'id': frame.message.id, 'bytes': len(frame.payload) + 16})
-        if frame.end.status:
-            raise CallFailed(frame.end)
+        call = self.start(method, type(request), reply_type, request, **options)
+        while (reply := call.receive()) is not None:
+            yield reply
+
+    def requests(self, method, requests, request_type, reply_type, **options):
+        """Calls a method that takes a stream of requests; returns the same as call()."""
+        call = self.start(method, request_type, reply_type, **options)
+        for request in requests:
+            call.send(request)
+        call.send_last()
+        return call.result()
 
     def close(self):
         self.send(close=Close(reason=REASON_DONE))

@@ -1,7 +1,8 @@
 /* A greeter that shows the caller what arrived: it returns the request's metadata and the
  * time that was left, explains a failure with a typed message, and lets the call of a
  * caller named "slow" wait until nobody wants its answer any more. It says whom it greets, so
- * that a test sees how often a call was executed, and it counts as far as it is let. */
+ * that a test sees how often a call was executed, and it counts as far as it is let. It adds up
+ * what is uploaded, and in a chat says again what it is told. */
 
 #include "greeter.hawser.h"
 #include <err.h>
@@ -23,13 +24,13 @@ static void on_cancel(struct hawser_call *call, void *data)
 static void hello(struct hawser_call *call, const Demo__HelloRequest *request, void *data)
 {
 	Demo__HelloReply reply = DEMO__HELLO_REPLY__INIT;
-	char text[128], left[32];
+	char left[32], *text;
 	size_t count;
 	const struct hawser_metadata *metadata = hawser_call_metadata(call, &count);
 	int length = snprintf(left, sizeof left, "%" PRId64, hawser_call_time_left_ms(call));
 
 	(void)data;
-	printf("greets %s\n", request->name);
+	printf("greets %.80s\n", request->name);
 	fflush(stdout);
 	if (strcmp(request->name, "slow") == 0) {
 		hawser_call_on_cancel(call, on_cancel, NULL);
@@ -47,9 +48,12 @@ static void hello(struct hawser_call *call, const Demo__HelloRequest *request, v
 		demo_greeter_hello_fail(call, HAWSER_INVALID_ARGUMENT, "a name is needed");
 		return;
 	}
-	snprintf(text, sizeof text, "Hello, %s!", request->name);
+	/* As long as the name, for the sake of replies that come in pieces. */
+	if (asprintf(&text, "Hello, %s!", request->name) < 0)
+		err(1, NULL);
 	reply.text = text;
 	demo_greeter_hello_reply(call, &reply);
+	free(text);
 }
 
 /* ---- counting ---- */
@@ -95,9 +99,50 @@ static void count(struct hawser_call *call, const Demo__CountRequest *request, v
 	count_on(call, counting);
 }
 
+/* ---- streams of requests ---- */
+
+static void upload(struct hawser_call *call, const Demo__Chunk *chunk, void *data)
+{
+	Demo__Summary summary = DEMO__SUMMARY__INIT;
+	uint64_t *bytes = hawser_call_data(call);
+
+	(void)data;
+	if (!bytes) {
+		bytes = calloc(1, sizeof *bytes);
+		if (!bytes)
+			err(1, NULL);
+		hawser_call_set_data(call, bytes, free);
+	}
+	if (chunk) {
+		*bytes += chunk->data.len;
+		return;
+	}
+	summary.bytes = *bytes;
+	demo_greeter_upload_reply(call, &summary);
+}
+
+static void go_on(struct hawser_call *call, void *data)
+{
+	(void)data;
+	hawser_call_read_start(call);
+}
+
+static void chat(struct hawser_call *call, const Demo__ChatMessage *message, void *data)
+{
+	(void)data;
+	if (!message)
+		hawser_call_end(call);
+	else if (demo_greeter_chat_reply(call, message) == -EAGAIN)
+		demo_greeter_chat_fail(call, HAWSER_INTERNAL, "said too much");
+	else if (hawser_call_on_writable(call, go_on, NULL) == 0)
+		/* The next one is taken when there is room for its echo. */
+		hawser_call_read_stop(call);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct demo_greeter_service service = {.hello = hello, .count = count};
+	static const struct demo_greeter_service service = {
+		.hello = hello, .count = count, .upload = upload, .chat = chat};
 	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
 	struct hawser_error error;
 
@@ -105,13 +150,15 @@ int main(int argc, char **argv)
 	options.max_request_bytes = 100 * 1024;
 	options.max_connections = 8;
 	options.allow_shutdown = true;
-	if (argc == 3)
+	if (argc >= 3)
 		options.session_window_ms = (unsigned)strtoul(argv[2], NULL, 10);
+	if (argc == 4)
+		options.max_request_bytes = strtoul(argv[3], NULL, 10);
 
 	struct hawser_server *server = hawser_server_new(&options, &error);
 
-	if (argc != 2 && argc != 3)
-		errx(2, "usage: mirror ADDRESS [SESSION_WINDOW_MS]");
+	if (argc < 2 || argc > 4)
+		errx(2, "usage: mirror ADDRESS [SESSION_WINDOW_MS [MAX_REQUEST_BYTES]]");
 	if (!server || demo_greeter_register(server, &service, NULL, &error) < 0 ||
 	    hawser_server_listen(server, argv[1], &error) < 0)
 		errx(1, "%s", error.message);

@@ -49,8 +49,11 @@ def test_the_program_talks_over_tcp():
 class Mirror:
     """A connection to the mirror, which is there as long as the connection."""
 
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
     def __enter__(self):
-        self.server = serve(MIRROR, 'tcp:127.0.0.1:0')
+        self.server = serve(MIRROR, 'tcp:127.0.0.1:0', *self.arguments)
         self.connection = client.Connection(self.server.address)
         self.connection.socket.settimeout(PATIENCE)
         return self
@@ -71,6 +74,15 @@ class Mirror:
         except client.CallFailed as failure:
             return failure.end
         raise AssertionError(f'a reply came: {reply}')
+
+    def upload(self, chunks):
+        requests = (greeter.Chunk(data=chunk) for chunk in chunks)
+        return self.connection.requests('demo.Greeter/Upload', requests, greeter.Chunk,
+                                        greeter.Summary)[0].bytes
+
+    def chat(self):
+        return self.connection.start('demo.Greeter/Chat', greeter.ChatMessage,
+                                     greeter.ChatMessage)
 
 
 def test_opened_tells_the_servers_limits():
@@ -162,15 +174,73 @@ def test_a_stream_that_fails_says_why():
             raise AssertionError('a reply came')
 
 
-def test_a_stream_of_requests_is_refused_as_not_executed():
+def test_a_stream_of_requests_is_taken_in_order_and_whole():
+    with Mirror() as mirror:
+        # Ten windows full, of all lengths.
+        equal(mirror.upload(bytes(n) for n in range(2300)), sum(range(2300)))
+        equal(mirror.upload([]), 0)
+        mirror.call(ADA)
+
+
+def test_a_chat_goes_both_ways_at_once():
+    with Mirror() as mirror:
+        chat = mirror.chat()
+        for n in range(100):
+            chat.send(greeter.ChatMessage(text=f'{n}'))
+            equal(chat.receive().text, f'{n}')
+        for n in range(100):
+            chat.send(greeter.ChatMessage(text=f'{n}'))
+        chat.send_last()
+        equal([chat.receive().text for n in range(100)], [f'{n}' for n in range(100)])
+        equal(chat.receive(), None)
+
+
+def test_a_stream_of_requests_that_fails_says_why():
     with Mirror() as mirror:
         try:
-            mirror.connection.call('demo.Greeter/Upload', greeter.Chunk(), greeter.Summary)
+            mirror.connection.requests('demo.Greeter/Upload', [ADA], greeter.HelloRequest,
+                                       greeter.Summary)
         except client.CallFailed as failure:
-            equal((failure.end.status, failure.end.outcome), (12, wire.OUTCOME_NOT_EXECUTED))
-            contains(failure.end.text, 'demo.Greeter/Upload', 'streams')
+            equal((failure.end.status, failure.end.outcome), (9, wire.OUTCOME_NOT_EXECUTED))
+            contains(failure.end.text, 'demo.HelloRequest', 'demo.Chunk')
         else:
             raise AssertionError('a reply came')
+
+
+# ---- large messages ----
+
+MEBIBYTE = ('Ada, ' * (1 << 18))[:1 << 20]
+LARGE = ('30000', str(4 << 20))  # what the mirror takes, and for how long it keeps a session
+
+
+def test_a_mebibyte_goes_and_comes_in_pieces_as_the_windows_let_it():
+    with Mirror(*LARGE) as mirror:
+        for _ in range(3):
+            equal(mirror.call(greeter.HelloRequest(name=MEBIBYTE))[0].text,
+                  f'Hello, {MEBIBYTE}!')
+        mirror.call(ADA)
+
+
+def test_large_and_small_ones_of_a_stream_keep_their_order():
+    with Mirror(*LARGE) as mirror:
+        equal(mirror.upload([bytes(1 << 20), b'', bytes(5), bytes(1 << 20)]), (2 << 20) + 5)
+        chat, texts = mirror.chat(), [MEBIBYTE, 'short', '', MEBIBYTE[::-1], 'and short again']
+        for text in texts:
+            chat.send(greeter.ChatMessage(text=text))
+            equal(chat.receive().text, text)
+        # A message goes through even while the server has one for us that we do not take yet.
+        for text in texts[:2]:
+            chat.send(greeter.ChatMessage(text=text))
+        chat.send_last()
+        equal([chat.receive().text, chat.receive().text, chat.receive()], [*texts[:2], None])
+
+
+def test_a_large_request_that_is_refused_stops_on_its_way():
+    with Mirror() as mirror:
+        end = mirror.fail(greeter.HelloRequest(name=MEBIBYTE))
+        equal((end.status, end.outcome), (8, wire.OUTCOME_NOT_EXECUTED))
+        contains(end.text, f'{(1 << 20) + 4} bytes', f'limit is {100 * 1024}')
+        mirror.call(ADA)
 
 
 def test_methods_named_in_open_are_checked_in_advance():
