@@ -90,9 +90,10 @@ class Peer:
         data = self.stream.read(int.from_bytes(prefix, 'big'))
         return wire.Frame.FromString(data)
 
-    def expect(self, kind):
-        """The next frame, which must be of that kind; its body."""
-        frame = self.receive()
+    def expect(self, kind, *meanwhile):
+        """The next frame, which must be of that kind; its body. Others may come before."""
+        while (frame := self.receive()) and frame.WhichOneof('kind') in meanwhile:
+            pass
         came = frame and frame.WhichOneof('kind')
         equal(came, kind)
         return getattr(frame, kind)

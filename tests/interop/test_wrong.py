@@ -17,11 +17,28 @@ def call(number, **more):
     return pack(call={'id': number, 'method': HELLO_ID, **more}, payload=ADA)
 
 
+def named(number, method, payload=b'', **more):
+    return pack(call={'id': number, 'announce': {'name': 'demo.Greeter/' + method}, **more},
+                payload=payload)
+
+
+def message(payload=b'', number=1, **more):
+    return pack(message={'id': number, **more}, payload=payload)
+
+
 def framed(data):
     return len(data).to_bytes(4, 'big') + data
 
 
 PROTOCOL_ERROR, TOO_LARGE = wire.REASON_PROTOCOL_ERROR, wire.REASON_TOO_LARGE
+
+# Calls that last: one with its request, one that waits for it, and two streams.
+SLOW = pack(call={'id': 1, 'method': HELLO_ID},
+            payload=greeter.HelloRequest(name='slow').SerializeToString())
+BEGUN = pack(call={'id': 1, 'method': HELLO_ID, 'size': 5})
+UPLOAD, CHAT = named(1, 'Upload'), named(1, 'Chat')
+# Its echo uses the window up, so that the mirror takes no more.
+LONG_CHAT = message(greeter.ChatMessage(text='x' * 70000).SerializeToString())
 
 # What may not come first: a claim, the bytes, the reason in `rejected`, words of its text.
 REJECTED = [
@@ -61,6 +78,32 @@ CLOSED = [
     ('an_unknown_kind', framed(b'\xa2\x06\x00'), PROTOCOL_ERROR, ['not marked ignorable']),
     ('a_header_of_a_quarter_mebibyte', call(1, metadata=[{'key': 'k', 'value': bytes(1 << 18)}]),
      TOO_LARGE, ['limit is']),
+    ('a_message_of_no_call', message(number=0), PROTOCOL_ERROR, ['names no call']),
+    ('a_request_behind_a_call_that_has_it', SLOW + message(b'x'), PROTOCOL_ERROR,
+     ['call 1', HELLO, 'no stream of requests']),
+    ('more_of_a_request_than_its_size', BEGUN + message(b'\x0a\x03Ada!'), PROTOCOL_ERROR,
+     ['more bytes than its message']),
+    ('more_of_a_request_than_is_missing', BEGUN + message(b'\x0a\x03') + message(b'Ada!'),
+     PROTOCOL_ERROR, ['more bytes than its message']),
+    ('more_than_its_own_size', UPLOAD + message(b'xxxxx', size=3), PROTOCOL_ERROR,
+     ['more bytes than its message']),
+    ('a_message_within_another', UPLOAD + message(b'x', size=9) + message(b'x', size=9),
+     PROTOCOL_ERROR, ['within another']),
+    ('a_message_within_a_request', BEGUN + message(b'xxxxx', size=5), PROTOCOL_ERROR,
+     ['within another']),
+    ('the_last_of_what_is_no_stream', SLOW + message(last=True), PROTOCOL_ERROR,
+     ['no stream of requests']),
+    ('the_last_of_a_request', BEGUN + message(last=True), PROTOCOL_ERROR,
+     ['no stream of requests']),
+    ('the_last_in_the_middle', UPLOAD + message(b'x', size=9) + message(last=True),
+     PROTOCOL_ERROR, ['in the middle']),
+    ('the_last_with_a_payload', UPLOAD + message(b'x', last=True), PROTOCOL_ERROR,
+     ['in the middle']),
+    ('a_message_behind_the_last', CHAT + LONG_CHAT + message(last=True) + message(),
+     PROTOCOL_ERROR, ['has ended its messages before']),
+    ('more_than_the_window', CHAT + 5 * LONG_CHAT, PROTOCOL_ERROR, ['has used up its window']),
+    ('a_window_beyond_all_reason', CHAT + pack(window={'id': 1, 'bytes': 1 << 40}),
+     PROTOCOL_ERROR, ['window: call 1']),
     ('a_web_browser_afterwards', b'POST / HTTP/1.1\r\n', PROTOCOL_ERROR, ['HTTP']),
 ]
 
@@ -77,11 +120,11 @@ TAKEN = [
 
 
 def expect_hello(peer, number=1):
-    """The connection works: a call is answered. Pongs may come before."""
+    """The connection works: a call is answered. Pongs may come before, and pings."""
     peer.send(call(number))
     while True:
         frame = peer.receive()
-        if frame.WhichOneof('kind') != 'pong':
+        if frame.WhichOneof('kind') not in ('pong', 'ping'):
             break
     equal((frame.WhichOneof('kind'), frame.end.id, frame.end.status), ('end', number, 0))
 
@@ -98,10 +141,7 @@ def next_client_is_served():
 
 
 def expect_farewell(peer, kind, reason, words):
-    while (frame := peer.receive()) and frame.WhichOneof('kind') == 'end':
-        pass  # of the calls that were right
-    equal(frame and frame.WhichOneof('kind'), kind)
-    why = getattr(frame, kind)
+    why = peer.expect(kind, 'end', 'message', 'ping')  # of what was right
     equal(wire.Reason.Name(why.reason), wire.Reason.Name(reason))
     contains(why.text, *words)
     if kind == 'rejected':
@@ -147,6 +187,82 @@ def a_request_above_the_limit_fails_alone(length):
         end = peer.expect('end')
         equal((end.id, end.status, end.outcome), (1, 8, wire.OUTCOME_NOT_EXECUTED))
         contains(end.text, str(length), str(100 * 1024))
+        expect_hello(peer, 3)
+
+
+def fails_alone(data, status, outcome, *words):
+    with Peer.to(SERVER.address) as peer:
+        expect_open(peer)
+        peer.send(data)
+        end = peer.expect('end', 'ping')
+        equal((end.id, end.status, wire.Outcome.Name(end.outcome)), (1, status, outcome))
+        contains(end.text, *words)
+        # What was still on its way belongs to nobody.
+        peer.send(message(b'x') + message(last=True) + pack(window={'id': 1, 'bytes': 5}))
+        expect_hello(peer, 3)
+
+
+NOT_EXECUTED, EXECUTED = 'OUTCOME_NOT_EXECUTED', 'OUTCOME_EXECUTED'
+CHUNK = message(greeter.Chunk(data=b'x').SerializeToString())
+
+# What ends its call and disturbs no other: a claim, the bytes, status, outcome, words.
+FAILS = [
+    ('a_size_above_the_limit', pack(call={'id': 1, 'method': HELLO_ID, 'size': 102401}), 8,
+     NOT_EXECUTED, ['102401', '102400']),
+    ('a_size_beyond_all_reason', pack(call={'id': 1, 'method': HELLO_ID, 'size': 2 ** 64 - 1}),
+     8, NOT_EXECUTED, [str(2 ** 64 - 1), '102400']),
+    ('a_size_and_a_payload', call(1, size=5), 3, NOT_EXECUTED, ['in pieces']),
+    ('a_payload_of_a_stream_of_requests', named(1, 'Upload', b'x'), 3, NOT_EXECUTED,
+     ['Upload', 'stream']),
+    ('a_size_of_a_stream_of_requests', named(1, 'Upload', size=5), 3, NOT_EXECUTED,
+     ['Upload', 'stream']),
+    ('a_request_in_pieces_that_is_garbage', BEGUN + message(b'\x0a\x7fAda'), 3, NOT_EXECUTED,
+     ['5 bytes', 'demo.HelloRequest']),
+    ('a_request_that_does_not_come_in_time',
+     pack(call={'id': 1, 'method': HELLO_ID, 'size': 5, 'timeout_ms': 20}), 4, NOT_EXECUTED,
+     ['before the request']),
+    ('a_first_message_that_is_garbage', UPLOAD + message(b'\x0a\x7fAda'), 3, NOT_EXECUTED,
+     ['5 bytes', 'demo.Chunk']),
+    ('a_later_message_that_is_garbage', UPLOAD + CHUNK + message(b'\x0a\x7fAda'), 3, EXECUTED,
+     ['5 bytes', 'demo.Chunk']),
+    ('a_first_message_above_the_limit', UPLOAD + message(bytes(102401)), 8, NOT_EXECUTED,
+     ['102401', '102400']),
+    ('a_later_message_above_the_limit', UPLOAD + CHUNK + message(b'x', size=102401), 8, EXECUTED,
+     ['102401', '102400']),
+    ('a_message_above_every_limit', UPLOAD + message(bytes(1 << 20)), 8, NOT_EXECUTED,
+     [str(1 << 20), '102400']),
+]
+
+
+def pieces_may_be_of_any_length():
+    request = greeter.HelloRequest(name='x' * 90000).SerializeToString()
+    for cuts in ([0, 0, 1, 1, 3], [], range(100), [70000]):
+        cuts = [0, *cuts, len(request)]
+        with Peer.to(SERVER.address) as peer:
+            expect_open(peer)
+            peer.send(pack(call={'id': 1, 'method': HELLO_ID, 'size': len(request)}))
+            for begin, end in zip(cuts, cuts[1:]):
+                peer.send(message(request[begin:end]))
+            # The reply comes in pieces as well.
+            end = peer.expect('end', 'message', 'window', 'ping')
+            equal((end.id, end.status), (1, 0))
+
+
+def a_size_may_be_that_of_the_whole():
+    chunk = greeter.Chunk(data=b'xyz').SerializeToString()
+    with Peer.to(SERVER.address) as peer:
+        expect_open(peer)
+        peer.send(UPLOAD + message(chunk, size=len(chunk)) + message() + message(last=True))
+        frame = peer.receive()
+        equal((frame.end.id, frame.end.status), (1, 0))
+        equal(greeter.Summary.FromString(frame.payload).bytes, 3)
+
+
+def a_window_of_a_call_without_streams_is_skipped():
+    with Peer.to(SERVER.address) as peer:
+        expect_open(peer)
+        # Twice would be too much, if it counted.
+        peer.send(SLOW + 2 * pack(window={'id': 1, 'bytes': 1 << 40}))
         expect_hello(peer, 3)
 
 
@@ -266,7 +382,10 @@ def the_server_has_survived_it_all():
 TESTS |= {f'test_a_request_of_{length}_bytes_fails_alone':
           later(a_request_above_the_limit_fails_alone, length)
           for length in (100 * 1024 + 1, 1 << 20, 20 << 20)}
-for test in (metadata_do_not_hide_whose_request_is_above_the_limit,
+TESTS |= {f'test_{claim}_fails_alone': later(fails_alone, *rest, *words)
+          for claim, *rest, words in FAILS}
+for test in (pieces_may_be_of_any_length, a_size_may_be_that_of_the_whole,
+             a_window_of_a_call_without_streams_is_skipped, metadata_do_not_hide_whose_request_is_above_the_limit,
              wrong_types_are_told_with_both_views, a_wrong_name_is_told_with_both_views,
              an_id_that_the_server_gave_another_name_is_told_with_both_views,
              garbage_for_a_request_fails_alone, metadata_that_may_not_be_fail_alone,
