@@ -3,6 +3,7 @@
 as it should, as it may, and as it must not."""
 
 import contextlib
+import itertools
 import socket
 
 from interop import (GREETER_CLIENT, HELLO, PATIENCE, Peer, Process, check, contains, equal,
@@ -10,19 +11,19 @@ from interop import (GREETER_CLIENT, HELLO, PATIENCE, Peer, Process, check, cont
 
 
 @contextlib.contextmanager
-def visitor():
+def visitor(name='Ada'):
     """The program, run as it is, and a function that takes its next connection to us."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         listener.settimeout(PATIENCE)
         address = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
-        with Process(GREETER_CLIENT, 'Ada', address) as program:
+        with Process(GREETER_CLIENT, name, address) as program:
             yield program, lambda: Peer(listener.accept()[0])
 
 
 @contextlib.contextmanager
-def caller():
+def caller(name='Ada'):
     """The program, and the only connection that it needs."""
-    with visitor() as (program, accept), accept() as peer:
+    with visitor(name) as (program, accept), accept() as peer:
         yield program, peer
 
 
@@ -313,13 +314,212 @@ def test_it_waits_while_a_server_that_knows_it_has_no_room():
             expect_output(program, 'Hello from Python!')
 
 
-def test_a_message_that_it_did_not_ask_for_closes_the_connection():
+# ---- pieces ----
+
+COST = 16  # what a message frame takes from a window, besides its payload
+LONG_NAME = 'Ada' * 43670  # two of Hawser's pieces, and few bytes; an argument has 128 KiB at most
+LONG_REQUEST = greeter.HelloRequest(name=LONG_NAME).SerializeToString()
+
+
+def message(payload=b'', **fields):
+    return pack(message={'id': 1, **fields}, payload=payload)
+
+
+def window(size):
+    return pack(window={'id': 1, 'bytes': size})
+
+
+def request_announced(peer):
+    """A call whose request is too long for one frame."""
+    frame = peer.receive()
+    equal((frame.call.id, frame.call.size, frame.payload), (1, len(LONG_REQUEST), b''))
+
+
+def piece(peer):
+    frame = peer.receive()
+    equal((frame.WhichOneof('kind'), frame.message.id, frame.message.size, frame.message.last),
+          ('message', 1, 0, False))
+    return frame.payload
+
+
+def expect_whole(request):
+    check(request == LONG_REQUEST, f'{len(request)} bytes that are not the request')
+
+
+def expect_nothing(peer):
+    peer.send(pack(ping={'number': 7}))
+    equal(peer.expect('pong').number, 7)
+
+
+def test_a_long_request_comes_in_pieces_as_its_window_lets_it():
+    with caller(LONG_NAME) as (program, peer):
+        opened(peer, stream_window_bytes=1)
+        request_announced(peer)
+        request, left = b'', 1
+        while len(request) < len(LONG_REQUEST):
+            request += (came := piece(peer))
+            left -= len(came) + COST
+            if len(request) < len(LONG_REQUEST):
+                check(len(came) <= 64 << 10, f'a piece of {len(came)} bytes')
+                expect_nothing(peer)
+                peer.send(window(-left))
+                expect_nothing(peer)
+                peer.send(window(1))
+                left = 1
+        expect_whole(request)
+        reply(peer, 1)
+        expect_output(program, 'Hello from Python!')
+
+
+def test_a_window_that_nobody_names_is_64_kib():
+    with caller(LONG_NAME) as (program, peer):
+        opened(peer)
+        request_announced(peer)
+        # The first piece leaves little of it, which is enough for the second.
+        request = piece(peer)
+        check(len(request) + COST < 64 << 10, f'a piece of {len(request)} bytes')
+        request += piece(peer)
+        expect_nothing(peer)
+        peer.send(window(len(request)))
+        expect_whole(request + piece(peer))
+        reply(peer, 1)
+        expect_output(program, 'Hello from Python!')
+
+
+def test_a_call_that_ends_early_takes_its_request_back():
+    with caller(LONG_NAME) as (program, peer):
+        opened(peer, stream_window_bytes=1)
+        request_announced(peer)
+        piece(peer)
+        peer.send(pack(end={'id': 1, 'status': 7, 'outcome': 2, 'text': 'not you'}) +
+                  window(1 << 20))
+        expect_error(program, 'not you')
+        peer.expect_end_of_stream()
+
+
+def test_a_request_goes_on_where_it_was_cut():
+    with visitor(LONG_NAME) as (program, accept):
+        with accept() as peer:
+            peer.expect('open')
+            peer.send(pack(opened={'version': 1, 'session': SESSION, 'stream_window_bytes': 1}))
+            request_announced(peer)
+            request = piece(peer)
+        with accept() as peer:
+            equal(resumed(peer, received=2), 0)
+            peer.send(window(1 << 20))
+            expect_whole(request + piece(peer) + piece(peer))
+            reply(peer, 1)
+            expect_output(program, 'Hello from Python!')
+
+
+def send_in_pieces(peer, packed, lengths):
+    """As the program's window lets it; heartbeats and measurements are answered."""
+    left, size = 256 << 10, len(packed)
+    while packed:
+        while left <= 0:
+            frame = peer.receive()
+            equal(frame.WhichOneof('kind') in ('window', 'ping'), True)
+            if frame.HasField('ping'):
+                peer.send(pack(pong={'number': frame.ping.number}))
+            left += frame.window.bytes
+        length = next(lengths)
+        peer.send(message(packed[:length], size=size))
+        left -= min(length, len(packed)) + COST
+        packed, size = packed[length:], 0
+
+
+def test_a_reply_of_a_mebibyte_comes_in_pieces_as_the_window_lets_it():
+    for length in (1 << 10, 64 << 10, (1 << 20) - 1):
+        text = f'{length} at a time, ' + 'x' * (1 << 20)
+        with caller() as (program, peer):
+            opened(peer)
+            peer.expect('call')
+            send_in_pieces(peer, greeter.HelloReply(text=text).SerializeToString(),
+                           itertools.repeat(length))
+            peer.send(pack(end={'id': 1}))
+            expect_output(program, text)
+
+
+def test_pieces_of_a_reply_may_be_of_any_length():
+    packed = greeter.HelloReply(text='x' * 1000).SerializeToString()
     with caller() as (program, peer):
         opened(peer)
         peer.expect('call')
-        peer.send(pack(message={'id': 1}, payload=b'x'))
-        contains(peer.expect('close').text, HELLO, 'no stream of replies')
-        expect_error(program, HELLO, 'no stream of replies')
+        send_in_pieces(peer, packed, iter([0, 1, 0, 2, 900, 500]))
+        peer.send(message() if not packed else b'')
+        peer.send(pack(end={'id': 1}))
+        expect_output(program, 'x' * 1000)
+
+
+def test_a_reply_may_come_whole_in_a_message():
+    packed = greeter.HelloReply(text='Whole.').SerializeToString()
+    for size in (0, len(packed)):
+        with caller() as (program, peer):
+            opened(peer)
+            peer.expect('call')
+            peer.send(message(packed, size=size) + pack(end={'id': 1}))
+            expect_output(program, 'Whole.')
+
+
+def test_a_failure_may_come_in_the_middle_of_a_reply():
+    with caller() as (program, peer):
+        opened(peer)
+        peer.expect('call')
+        peer.send(message(b'x', size=9) +
+                  pack(end={'id': 1, 'status': 4, 'outcome': 3, 'text': 'too late'}))
+        expect_error(program, 'too late')
+
+
+def test_a_reply_that_ends_in_the_middle_is_told():
+    with caller() as (program, peer):
+        opened(peer)
+        peer.expect('call')
+        peer.send(message(b'x', size=9) + pack(end={'id': 1}))
+        expect_error(program, 'in the middle of a message')
+
+
+def test_pieces_that_are_no_reply_are_told():
+    with caller() as (program, peer):
+        opened(peer)
+        peer.expect('call')
+        peer.send(message(b'\x0a\x7f', size=5) + message(b'Ada') + pack(end={'id': 1}))
+        expect_error(program, HELLO, '5 bytes', 'demo.HelloReply')
+
+
+def test_a_reply_above_the_limit_is_cancelled_at_its_first_piece():
+    with caller() as (program, peer):
+        equal(peer.expect('open').max_reply_bytes, 4 << 20)
+        peer.send(pack(opened={'version': 1}))
+        peer.expect('call')
+        peer.send(message(b'x', size=(4 << 20) + 1))
+        equal(peer.expect('cancel').id, 1)
+        expect_error(program, HELLO, f'{(4 << 20) + 1} bytes', f'limit is {4 << 20}')
+
+
+def wrong(*words, said):
+    with caller() as (program, peer):
+        opened(peer)
+        peer.expect('call')
+        peer.send(said)
+        contains(peer.expect('close', 'window', 'ping').text, HELLO, *words)
+        expect_error(program, HELLO, *words)
+
+
+def test_a_second_reply_closes_the_connection():
+    wrong('one message, not more', said=2 * message(b'x'))
+
+
+def test_a_reply_within_another_closes_the_connection():
+    wrong('within another', said=2 * message(b'x', size=9))
+
+
+def test_more_of_a_reply_than_its_size_closes_the_connection():
+    wrong('more bytes than its message', said=message(b'xx', size=1))
+    wrong('more bytes than its message', said=message(b'x', size=2) + message(b'xx'))
+
+
+def test_a_last_from_a_server_closes_the_connection():
+    wrong('no stream of requests', said=message(last=True))
 
 
 main(globals())

@@ -468,4 +468,68 @@ def test_a_window_beyond_all_reason_closes_the_connection():
         expect_farewell(session, 'REASON_PROTOCOL_ERROR', 'window: call 1')
 
 
+# ---- pieces ----
+
+def pieces_of(packed, length):
+    """Of message frames; the first one tells the size."""
+    for at in range(0, len(packed), length):
+        yield {'message': {'id': 1, 'size': 0 if at else len(packed)},
+               'payload': packed[at:at + length]}
+
+
+def test_a_request_goes_on_between_any_two_pieces():
+    request = hello(1, 'x' * 50000)
+    with mirror() as server, Session(server.address) as session:
+        session.send(call=request['call'] | {'size': len(request['payload'])})
+        for n, piece in enumerate(pieces_of(request['payload'], 5000)):
+            piece['message']['size'] = 0  # the call has told it
+            data = session.queue(**piece)
+            # Whole, in part, or not at all.
+            session.peer.send(data[:len(data) * (n % 3) // 2])
+            session.drop()
+            session.come_back()
+        end = session.expect('end')
+        equal((end.end.id, end.end.status), (1, 0))
+        session.expect_no_more()
+    equal(len(server.greeted), 1)
+
+
+def test_a_reply_goes_on_where_it_was_cut():
+    with mirror('30000', str(4 << 20)) as server, Session(server.address) as session:
+        name = 'x' * (1 << 20)
+        call = hello(1, name)
+        session.send(**call)
+        reply, size = b'', None
+        while (frame := session.receive()).WhichOneof('kind') != 'end':
+            if frame.HasField('ping'):
+                continue  # for the sake of its request
+            size = size or frame.message.size
+            reply += frame.payload
+            # What is under way is lost each time, and so is the ping.
+            session.drop()
+            session.queue(window={'id': 1, 'bytes': len(frame.payload) + COST})
+            session.come_back()
+        equal((frame.end.id, frame.end.status, frame.payload), (1, 0, b''))
+        equal(len(reply), size)
+        check(greeter.HelloReply.FromString(reply).text == f'Hello, {name}!', 'another reply')
+        session.expect_no_more()
+    equal(len(server.greeted), 1)
+
+
+def test_a_reply_in_pieces_stops_when_nobody_wants_it():
+    with mirror('30000', str(4 << 20)) as server, Session(server.address) as session:
+        # More than may wait, if they were not dropped.
+        for number in range(1, 25, 2):
+            session.send(**hello(number, 'x' * (3 << 20)))
+            # Pieces of those before may still be under way.
+            while (frame := session.receive()).message.id != number:
+                check(not frame.HasField('end'), f'an end: {frame.end}')
+            session.send(cancel={'id': number})
+        session.send(**hello(25))
+        while not (frame := session.receive()).HasField('end'):
+            pass
+        equal((frame.end.id, frame.end.status), (25, 0))
+        session.expect_no_more()
+
+
 main(globals())

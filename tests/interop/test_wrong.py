@@ -385,7 +385,8 @@ TESTS |= {f'test_a_request_of_{length}_bytes_fails_alone':
 TESTS |= {f'test_{claim}_fails_alone': later(fails_alone, *rest, *words)
           for claim, *rest, words in FAILS}
 for test in (pieces_may_be_of_any_length, a_size_may_be_that_of_the_whole,
-             a_window_of_a_call_without_streams_is_skipped, metadata_do_not_hide_whose_request_is_above_the_limit,
+             a_window_of_a_call_without_streams_is_skipped,
+             metadata_do_not_hide_whose_request_is_above_the_limit,
              wrong_types_are_told_with_both_views, a_wrong_name_is_told_with_both_views,
              an_id_that_the_server_gave_another_name_is_told_with_both_views,
              garbage_for_a_request_fails_alone, metadata_that_may_not_be_fail_alone,
