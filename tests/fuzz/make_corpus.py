@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets into corpus/; they are in the tree, run it to add some.
+"""Writes the seeds of the fuzz targets into corpus/; they are in the tree, run it to add some. What
+a target has found is there as well, under other names.
 
     make_corpus.py [FOLDER]
 """
@@ -7,6 +8,8 @@
 import pathlib
 import struct
 import sys
+
+from conversations import CONVERSATIONS
 
 
 def varint(number):
@@ -142,7 +145,7 @@ MESSAGES = {
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus"
     for target, seeds in {"frame": FRAMES, "session": SESSIONS, "address": ADDRESSES,
-                          "json": MESSAGES}.items():
+                          "json": MESSAGES, "conversation": CONVERSATIONS}.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():
             (folder / target / name).write_bytes(data)
