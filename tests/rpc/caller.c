@@ -79,12 +79,8 @@ static void take_extras(struct result *result, const struct hawser_metadata *met
 	}
 }
 
-/* ---- asynchronous ---- */
-
-static void on_end(struct hawser_call *call, const Rpctest__Payload *reply, void *data)
+void result_take(struct result *result, struct hawser_call *call)
 {
-	struct async *async = data;
-	struct result *result = &async->result;
 	size_t n_metadata, n_details;
 	const struct hawser_metadata *metadata = hawser_call_metadata(call, &n_metadata);
 	const struct hawser_detail *details = hawser_call_details(call, &n_details);
@@ -92,11 +88,21 @@ static void on_end(struct hawser_call *call, const Rpctest__Payload *reply, void
 	result->n_ends++;
 	result->error = *hawser_call_error(call);
 	result->status = result->error.status;
+	take_extras(result, metadata, n_metadata, details, n_details);
+}
+
+/* ---- asynchronous ---- */
+
+static void on_end(struct hawser_call *call, const Rpctest__Payload *reply, void *data)
+{
+	struct async *async = data;
+	struct result *result = &async->result;
+
+	result_take(result, call);
 	/* A reply comes with success and only then. */
 	if ((result->status == HAWSER_OK) != (reply != NULL))
 		result->n_ends += 100;
 	take_reply(result, async->request, reply);
-	take_extras(result, metadata, n_metadata, details, n_details);
 	if (!async->keeps) {
 		hawser_call_free(call);
 		async->call = NULL;
@@ -160,6 +166,19 @@ void caller_call(struct caller *caller, enum method method, const Rpctest__Paylo
 	async_wait(&async, caller);
 	*result = async.result;
 	ck_assert_uint_eq(result->n_ends, 1);
+}
+
+void caller_order(struct caller *caller, struct tester *tester, tester_order_fn *order, void *data)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+	struct result result;
+
+	pthread_mutex_lock(&tester->lock);
+	tester->order = order;
+	tester->order_data = data;
+	pthread_mutex_unlock(&tester->lock);
+	caller_call(caller, ORDER, &request, NULL, &result);
+	assert_ok(&result);
 }
 
 void caller_echo(struct caller *caller)

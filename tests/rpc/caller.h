@@ -50,6 +50,12 @@ void caller_deinit(struct caller *caller);
 void caller_call(struct caller *caller, enum method method, const Rpctest__Payload *request,
 		 struct hawser_context *context, struct result *result);
 
+/** What a client's call that has ended says of it, but for its reply. */
+void result_take(struct result *result, struct hawser_call *call);
+
+/** Has the server do that on its loop, and waits until it is done. */
+void caller_order(struct caller *caller, struct tester *tester, tester_order_fn *order, void *data);
+
 /** An Echo that must succeed. */
 void caller_echo(struct caller *caller);
 

@@ -157,11 +157,17 @@ Hawser__Frame *raw_receive(int fd)
 
 void raw_open(int fd)
 {
+	raw_open_with_window(fd, 0);
+}
+
+void raw_open_with_window(int fd, uint64_t stream_window_bytes)
+{
 	Hawser__Frame frame = HAWSER__FRAME__INIT, *answer;
 	Hawser__Open open = HAWSER__OPEN__INIT;
 
 	open.version = 1;
 	open.name = (char *)"raw";
+	open.stream_window_bytes = stream_window_bytes;
 	frame.kind_case = HAWSER__FRAME__KIND_OPEN;
 	frame.open = &open;
 	ck_assert(raw_send_frame(fd, &frame));
@@ -367,16 +373,128 @@ bool raw_ping(int fd, uint64_t number)
 	return raw_send_frame(fd, &frame);
 }
 
-/* The next frame that is no acknowledgement: those come when the server likes. */
+/* ---- streams ---- */
+
+bool raw_call_stream(int fd, uint64_t id, enum method method, uint64_t size)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Call call = HAWSER__CALL__INIT;
+
+	call.id = id;
+	call.method = method_of(method)->id;
+	call.size = size;
+	frame.kind_case = HAWSER__FRAME__KIND_CALL;
+	frame.call = &call;
+	return raw_send_frame(fd, &frame);
+}
+
+bool raw_message(int fd, uint64_t id, uint64_t size, bool last, const void *payload, size_t length)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Message message = HAWSER__MESSAGE__INIT;
+
+	message.id = id;
+	message.size = size;
+	message.last = last;
+	frame.kind_case = HAWSER__FRAME__KIND_MESSAGE;
+	frame.message = &message;
+	frame.payload.data = (uint8_t *)(uintptr_t)payload;
+	frame.payload.len = length;
+	return raw_send_frame(fd, &frame);
+}
+
+bool raw_payload(int fd, uint64_t id, const Rpctest__Payload *message)
+{
+	size_t length = rpctest__payload__get_packed_size(message);
+	uint8_t *packed = malloc(length + 1);
+	bool sent;
+
+	ck_assert_ptr_nonnull(packed);
+	rpctest__payload__pack(message, packed);
+	sent = raw_message(fd, id, 0, false, packed, length);
+	free(packed);
+	return sent;
+}
+
+bool raw_window(int fd, uint64_t id, uint64_t bytes)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Window window = HAWSER__WINDOW__INIT;
+
+	window.id = id;
+	window.bytes = bytes;
+	frame.kind_case = HAWSER__FRAME__KIND_WINDOW;
+	frame.window = &window;
+	return raw_send_frame(fd, &frame);
+}
+
+bool raw_cancel(int fd, uint64_t id)
+{
+	Hawser__Frame frame = HAWSER__FRAME__INIT;
+	Hawser__Cancel cancel = HAWSER__CANCEL__INIT;
+
+	cancel.id = id;
+	frame.kind_case = HAWSER__FRAME__KIND_CANCEL;
+	frame.cancel = &cancel;
+	return raw_send_frame(fd, &frame);
+}
+
+/* ---- what is expected ---- */
+
+/* The next frame that is neither acknowledgement nor window: those come when the server likes. */
 static Hawser__Frame *receive_kind(int fd)
 {
 	Hawser__Frame *frame = raw_receive(fd);
 
-	while (frame && frame->kind_case == HAWSER__FRAME__KIND__NOT_SET && frame->ack) {
+	while (frame && ((frame->kind_case == HAWSER__FRAME__KIND__NOT_SET && frame->ack) ||
+			 frame->kind_case == HAWSER__FRAME__KIND_WINDOW)) {
 		hawser__frame__free_unpacked(frame, NULL);
 		frame = raw_receive(fd);
 	}
 	return frame;
+}
+
+Hawser__Frame *raw_expect(int fd, Hawser__Frame__KindCase kind)
+{
+	Hawser__Frame *frame = receive_kind(fd);
+
+	ck_assert_msg(frame, "the connection ended instead of a frame of kind %d", (int)kind);
+	ck_assert_int_eq(frame->kind_case, kind);
+	return frame;
+}
+
+uint8_t *raw_expect_reply(int fd, uint64_t id, size_t *length)
+{
+	uint8_t *reply = NULL;
+	uint64_t size = 0;
+	bool has_ended = false;
+
+	*length = 0;
+	while (!has_ended) {
+		Hawser__Frame *frame = receive_kind(fd);
+
+		ck_assert_msg(frame, "the connection ended instead of call %llu",
+			      (unsigned long long)id);
+		has_ended = frame->kind_case == HAWSER__FRAME__KIND_END;
+		if (has_ended) {
+			ck_assert_uint_eq(frame->end->id, id);
+			ck_assert_msg(frame->end->status == 0, "%s", frame->end->text);
+		} else {
+			ck_assert_int_eq(frame->kind_case, HAWSER__FRAME__KIND_MESSAGE);
+			ck_assert_uint_eq(frame->message->id, id);
+			if (frame->message->size)
+				size = frame->message->size;
+		}
+		reply = realloc(reply, *length + frame->payload.len + 1);
+		ck_assert_ptr_nonnull(reply);
+		if (frame->payload.len)
+			memcpy(reply + *length, frame->payload.data, frame->payload.len);
+		*length += frame->payload.len;
+		hawser__frame__free_unpacked(frame, NULL);
+	}
+	/* What comes whole names no size. */
+	ck_assert(size == 0 || size == *length);
+	return reply;
 }
 
 void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome)

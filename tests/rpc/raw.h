@@ -26,6 +26,8 @@ void raw_drain(int fd);
 
 /** The client's side of the opening. */
 void raw_open(int fd);
+/** The same with a window for each stream that comes. */
+void raw_open_with_window(int fd, uint64_t stream_window_bytes);
 /** The server's: takes open, answers opened. */
 void raw_opened(int fd);
 /** The same, asking for heartbeats. */
@@ -66,6 +68,21 @@ void raw_expect_end(int fd, uint64_t id, enum hawser_status status, enum hawser_
 bool raw_end(int fd, uint64_t id, enum hawser_status status, enum hawser_outcome outcome,
 	     const Rpctest__Payload *reply);
 bool raw_ping(int fd, uint64_t number);
+
+/** Begins a call whose request comes in messages; `size`: of a unary request in pieces, or 0. */
+bool raw_call_stream(int fd, uint64_t id, enum method method, uint64_t size);
+/** A message or a piece of one; `size` and `last` as in wire.proto. */
+bool raw_message(int fd, uint64_t id, uint64_t size, bool last, const void *payload, size_t length);
+/** A whole message of the tester's service. */
+bool raw_payload(int fd, uint64_t id, const Rpctest__Payload *message);
+bool raw_window(int fd, uint64_t id, uint64_t bytes);
+bool raw_cancel(int fd, uint64_t id);
+/** Receives the reply to a unary call, which may come in pieces: the caller's to free(). The call
+ * must succeed. */
+uint8_t *raw_expect_reply(int fd, uint64_t id, size_t *length);
+/** Receives up to a frame of that kind, which must be the next that is neither ack nor window.
+ */
+Hawser__Frame *raw_expect(int fd, Hawser__Frame__KindCase kind);
 
 /** Asserts that close or rejected comes with that reason and part of a text, and then the end. */
 void raw_expect_refusal(int fd, Hawser__Reason reason, const char *part);

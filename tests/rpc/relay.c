@@ -17,7 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 64 * 1024, POLLED_MAX = 2048 };
+enum { PIECE_BYTES = 64 * 1024, POLLED_MAX = 2048, LINE_BYTES = 16 << 20 };
+
+/* What was read from one end and is under way on a long line. */
+struct relay_parcel {
+	struct relay_parcel *next;
+	uint64_t due_ms;
+	size_t length;
+	uint8_t bytes[];
+};
 
 /* One connection: two sockets, and what was read from each and not yet written to the other. */
 struct relay_pair {
@@ -27,6 +35,9 @@ struct relay_pair {
 	bool has_ended[2]; /* by who will say nothing more */
 	size_t length[2];
 	uint8_t bytes[2][PIECE_BYTES];
+	/* Behind that, if the line is long. */
+	struct relay_parcel *first[2], **last[2];
+	size_t on_line[2];
 };
 
 /* ---- sockets ---- */
@@ -98,6 +109,8 @@ static void accept_one(struct relay *relay)
 		abort();
 	pair->fd[FROM_CLIENT] = prepare(fd);
 	pair->fd[FROM_SERVER] = -1;
+	for (int end = 0; end < 2; end++)
+		pair->last[end] = &pair->first[end];
 	pair->next = relay->pairs;
 	relay->pairs = pair;
 	relay->n_attempts++;
@@ -211,12 +224,68 @@ static void write_side(struct relay *relay, struct relay_pair *pair, int end)
 	}
 }
 
-static void read_side(struct relay_pair *pair, int end)
-{
-	ssize_t n = recv(pair->fd[end], pair->bytes[end] + pair->length[end],
-			 PIECE_BYTES - pair->length[end], 0);
+/* ---- a long line ---- */
 
-	if (n > 0)
+/* What has been read arrives later. */
+static void send_parcel(struct relay *relay, struct relay_pair *pair, int end, const uint8_t *bytes,
+			size_t length)
+{
+	struct relay_parcel *parcel = malloc(sizeof *parcel + length);
+
+	if (!parcel)
+		abort();
+	parcel->next = NULL;
+	parcel->due_ms = now_ms() + relay->delay_ms;
+	parcel->length = length;
+	memcpy(parcel->bytes, bytes, length);
+	*pair->last[end] = parcel;
+	pair->last[end] = &parcel->next;
+	pair->on_line[end] += length;
+}
+
+/* Frees the first; it arrives, or is lost. */
+static void take_parcel(struct relay_pair *pair, int end)
+{
+	struct relay_parcel *parcel = pair->first[end];
+
+	pair->first[end] = parcel->next;
+	if (!pair->first[end])
+		pair->last[end] = &pair->first[end];
+	pair->on_line[end] -= parcel->length;
+	free(parcel);
+}
+
+static void arrive(struct relay_pair *pair, int end)
+{
+	uint64_t now = now_ms();
+	struct relay_parcel *parcel;
+
+	while ((parcel = pair->first[end]) && parcel->due_ms <= now &&
+	       parcel->length <= PIECE_BYTES - pair->length[end]) {
+		memcpy(pair->bytes[end] + pair->length[end], parcel->bytes, parcel->length);
+		pair->length[end] += parcel->length;
+		take_parcel(pair, end);
+	}
+}
+
+static bool has_space(const struct relay *relay, const struct relay_pair *pair, int end)
+{
+	if (relay->delay_ms || pair->on_line[end])
+		return pair->on_line[end] < LINE_BYTES;
+	return pair->length[end] < PIECE_BYTES;
+}
+
+static void read_side(struct relay *relay, struct relay_pair *pair, int end)
+{
+	static _Thread_local uint8_t piece[PIECE_BYTES];
+	bool is_long = relay->delay_ms || pair->on_line[end];
+	ssize_t n = is_long ? recv(pair->fd[end], piece, sizeof piece / 2, 0)
+			    : recv(pair->fd[end], pair->bytes[end] + pair->length[end],
+				   PIECE_BYTES - pair->length[end], 0);
+
+	if (n > 0 && is_long)
+		send_parcel(relay, pair, end, piece, (size_t)n);
+	else if (n > 0)
 		pair->length[end] += (size_t)n;
 	else if (n == 0 || errno != EAGAIN)
 		pair->has_ended[end] = true;
@@ -224,10 +293,10 @@ static void read_side(struct relay_pair *pair, int end)
 
 static void end_side(struct relay_pair *pair, int end)
 {
-	if (!pair->has_ended[end] || pair->length[end] || pair->fd[!end] < 0)
+	if (!pair->has_ended[end] || pair->length[end] || pair->on_line[end] || pair->fd[!end] < 0)
 		return;
 	shutdown(pair->fd[!end], SHUT_WR);
-	if (pair->has_ended[!end] && pair->length[!end] == 0) {
+	if (pair->has_ended[!end] && pair->length[!end] == 0 && !pair->on_line[!end]) {
 		close_side(pair, FROM_CLIENT, false);
 		close_side(pair, FROM_SERVER, false);
 	}
@@ -240,7 +309,7 @@ static bool watch_side(const struct relay *relay, const struct relay_pair *pair,
 {
 	short events = 0;
 
-	if (!pair->has_ended[end] && pair->length[end] < PIECE_BYTES)
+	if (!pair->has_ended[end] && has_space(relay, pair, end))
 		events |= POLLIN;
 	if (pair->length[!end] && (!relay->bytes_per_ms || relay->allowance[!end]))
 		events |= POLLOUT;
@@ -251,9 +320,11 @@ static bool watch_side(const struct relay *relay, const struct relay_pair *pair,
 static void serve_pair(struct relay *relay, struct relay_pair *pair, const short *found)
 {
 	for (int end = 0; end < 2; end++)
-		if (pair->fd[end] >= 0 && !pair->has_ended[end] &&
-		    pair->length[end] < PIECE_BYTES && found[end] & (POLLIN | POLLERR | POLLHUP))
-			read_side(pair, end);
+		if (pair->fd[end] >= 0 && !pair->has_ended[end] && has_space(relay, pair, end) &&
+		    found[end] & (POLLIN | POLLERR | POLLHUP))
+			read_side(relay, pair, end);
+	for (int end = 0; end < 2; end++)
+		arrive(pair, end);
 	for (int end = 0; end < 2 && !pair->is_frozen; end++)
 		if (pair->fd[!end] >= 0 && pair->length[end])
 			write_side(relay, pair, end);
@@ -277,6 +348,9 @@ static void sweep(struct relay *relay, bool all)
 			continue;
 		}
 		*at = pair->next;
+		for (int end = 0; end < 2; end++)
+			while (pair->first[end])
+				take_parcel(pair, end);
 		free(pair);
 	}
 }
@@ -335,7 +409,7 @@ static void *run(void *data)
 	pthread_mutex_lock(&relay->lock);
 	while (!relay->is_stopping) {
 		nfds_t n = watch(relay, watched);
-		int wait_ms = relay->bytes_per_ms ? 1 : -1;
+		int wait_ms = relay->bytes_per_ms || relay->delay_ms ? 1 : -1;
 
 		pthread_mutex_unlock(&relay->lock);
 		while (poll(watched, n, wait_ms) < 0)
@@ -475,6 +549,14 @@ void relay_set_rate(struct relay *relay, unsigned bytes_per_ms)
 	relay->bytes_per_ms = bytes_per_ms;
 	relay->allowance[0] = relay->allowance[1] = bytes_per_ms;
 	relay->allowed_ms = now_ms();
+	carry_out(relay, do_nothing);
+	pthread_mutex_unlock(&relay->lock);
+}
+
+void relay_set_delay(struct relay *relay, unsigned ms)
+{
+	pthread_mutex_lock(&relay->lock);
+	relay->delay_ms = ms;
 	carry_out(relay, do_nothing);
 	pthread_mutex_unlock(&relay->lock);
 }

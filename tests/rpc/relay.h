@@ -50,6 +50,7 @@ struct relay {
 	bool has_bound;        /* a connection is cut when so many bytes have passed */
 	enum relay_end bound_end;
 	uint64_t bound_left;
+	unsigned delay_ms;     /* of each byte, in each direction */
 	unsigned bytes_per_ms; /* 0: as many as there are */
 	uint64_t allowance[2], allowed_ms;
 
@@ -83,6 +84,9 @@ void relay_thaw(struct relay *relay);
 
 /** From now on no more bytes pass in either direction; 0: there is no such limit. */
 void relay_set_rate(struct relay *relay, unsigned bytes_per_ms);
+
+/** What is read from now on arrives so much later, in either direction. To be set once. */
+void relay_set_delay(struct relay *relay, unsigned ms);
 
 /** How many connections were tried. */
 unsigned relay_attempts(struct relay *relay);

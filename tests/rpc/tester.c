@@ -37,7 +37,7 @@ static void on_echo(struct hawser_call *call, const Rpctest__Payload *request, v
 	note(tester, rpctest_tester_echo_reply(call, request));
 }
 
-static void on_fail(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+int tester_fail(struct hawser_call *call, const Rpctest__Payload *request)
 {
 	Rpctest__Why why = RPCTEST__WHY__INIT;
 
@@ -45,11 +45,15 @@ static void on_fail(struct hawser_call *call, const Rpctest__Payload *request, v
 	why.code = 7;
 	hawser_call_add_detail(call, &why.base);
 	hawser_call_add_metadata(call, "hint", "why", 3);
-	note(data, rpctest_tester_fail_fail(call, (enum hawser_status)request->number, "%s",
-					    request->text));
+	return hawser_call_fail(call, (enum hawser_status)request->number, "%s", request->text);
 }
 
-static void on_cancel(struct hawser_call *call, void *data)
+static void on_fail(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	note(data, tester_fail(call, request));
+}
+
+void tester_on_cancel(struct hawser_call *call, void *data)
 {
 	struct tester *tester = data;
 
@@ -60,99 +64,27 @@ static void on_cancel(struct hawser_call *call, void *data)
 	pthread_mutex_unlock(&tester->lock);
 }
 
-static void hold(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+void tester_hold(struct tester *tester, struct hawser_call *call)
 {
-	struct tester *tester = data;
-
-	hawser_call_on_cancel(call, on_cancel, tester);
 	pthread_mutex_lock(&tester->lock);
 	if (tester->n_held < HELD_MAX)
 		tester->held[tester->n_held++] = call;
 	pthread_cond_broadcast(&tester->changed);
 	pthread_mutex_unlock(&tester->lock);
+}
+
+static void hold(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct tester *tester = data;
+
+	hawser_call_on_cancel(call, tester_on_cancel, tester);
+	tester_hold(tester, call);
 	if (strcmp(request->text, "release") != 0)
 		return;
 	/* This one answers all before it, from the loop. */
 	for (unsigned i = 0; i < tester->n_held; i++)
 		hawser_call_send(tester->held[i], hawser_call_method(tester->held[i]),
 				 &request->base);
-}
-
-/* ---- a stream ---- */
-
-struct watch {
-	struct tester *tester;
-	uint64_t sent, count;
-	uint8_t *data;
-	size_t length;
-	char *text;
-};
-
-static void free_watch(struct watch *watch)
-{
-	struct tester *tester = watch->tester;
-
-	free(watch->data);
-	free(watch->text);
-	free(watch);
-	pthread_mutex_lock(&tester->lock);
-	tester->n_streamed++;
-	pthread_cond_broadcast(&tester->changed);
-	pthread_mutex_unlock(&tester->lock);
-}
-
-static void on_watch_cancelled(struct hawser_call *call, void *data)
-{
-	struct watch *watch = data;
-
-	on_cancel(call, watch->tester);
-	hawser_call_fail(call, HAWSER_CANCELLED, NULL);
-	free_watch(watch);
-}
-
-/* As many as the caller and the connection take now, and the rest when they take more. */
-static void send_watch(struct hawser_call *call, void *data)
-{
-	struct watch *watch = data;
-	Rpctest__Payload message = RPCTEST__PAYLOAD__INIT;
-	int r = 0;
-
-	message.data.data = watch->data;
-	message.data.len = watch->length;
-	while (watch->sent < watch->count && r == 0) {
-		message.id = watch->sent + 1;
-		r = rpctest_tester_watch_reply(call, &message);
-		watch->sent += r == 0;
-	}
-	if (r == -EAGAIN && hawser_call_on_writable(call, send_watch, watch) == 0)
-		return;
-	hawser_call_on_cancel(call, NULL, NULL);
-	if (r < 0)
-		hawser_call_fail(call, HAWSER_INTERNAL, "send: %d", r);
-	else if (*watch->text)
-		hawser_call_fail(call, HAWSER_ABORTED, "%s", watch->text);
-	else
-		hawser_call_end(call);
-	free_watch(watch);
-}
-
-static void on_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data)
-{
-	struct watch *watch = calloc(1, sizeof *watch);
-	struct tester *tester = data;
-
-	watch->tester = tester;
-	watch->count = (uint64_t)request->number;
-	watch->length = request->data.len;
-	watch->data = malloc(watch->length + 1);
-	if (watch->length)
-		memcpy(watch->data, request->data.data, watch->length);
-	watch->text = strdup(request->text);
-	pthread_mutex_lock(&tester->lock);
-	tester->n_streams++;
-	pthread_mutex_unlock(&tester->lock);
-	hawser_call_on_cancel(call, on_watch_cancelled, watch);
-	send_watch(call, watch);
 }
 
 static void on_limited(struct hawser_call *call, const Rpctest__Payload *request, void *data)
@@ -172,7 +104,7 @@ static void on_grow(struct hawser_call *call, const Rpctest__Payload *request, v
 	note(data, r);
 }
 
-static void on_reflect(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+void tester_reflect(struct hawser_call *call)
 {
 	size_t n;
 	const struct hawser_metadata *metadata = hawser_call_metadata(call, &n);
@@ -180,6 +112,11 @@ static void on_reflect(struct hawser_call *call, const Rpctest__Payload *request
 	for (size_t i = 0; i < n; i++)
 		hawser_call_add_metadata(call, metadata[i].key, metadata[i].value,
 					 metadata[i].length);
+}
+
+static void on_reflect(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	tester_reflect(call);
 	note(data, rpctest_tester_reflect_reply(call, request));
 }
 
@@ -202,6 +139,20 @@ static void on_heap(struct hawser_call *call, const Rpctest__Payload *request, v
 	note(data, rpctest_tester_heap_reply(call, &reply));
 }
 
+static void on_order(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct tester *tester = data;
+	tester_order_fn *order;
+	void *order_data;
+
+	pthread_mutex_lock(&tester->lock);
+	order = tester->order;
+	order_data = tester->order_data;
+	pthread_mutex_unlock(&tester->lock);
+	order(tester, order_data);
+	rpctest_tester_order_reply(call, request);
+}
+
 const struct rpctest_tester_service tester_handlers = {
 	.echo = on_echo,
 	.fail = on_fail,
@@ -209,7 +160,12 @@ const struct rpctest_tester_service tester_handlers = {
 	.hold_shortly = hold,
 	.hold_again = hold,
 	.limited = on_limited,
-	.watch = on_watch,
+	.watch = tester_watch,
+	.gather = tester_gather,
+	.chat = tester_chat,
+	.order = on_order,
+	.mirror = tester_mirror,
+	.mirrors = tester_mirrors,
 	.grow = on_grow,
 	.reflect = on_reflect,
 	.time_left = on_time_left,
@@ -378,14 +334,46 @@ void tester_wait_cancelled(struct tester *tester, unsigned count)
 	pthread_mutex_unlock(&tester->lock);
 }
 
-unsigned tester_executed(struct tester *tester)
+void tester_note_stream(struct tester *tester, int began, int ended)
+{
+	pthread_mutex_lock(&tester->lock);
+	tester->n_streams += (unsigned)began;
+	tester->n_streamed += (unsigned)ended;
+	pthread_cond_broadcast(&tester->changed);
+	pthread_mutex_unlock(&tester->lock);
+}
+
+static unsigned counted(struct tester *tester, const unsigned *counter)
 {
 	unsigned n;
 
 	pthread_mutex_lock(&tester->lock);
-	n = tester->n_executed;
+	n = *counter;
 	pthread_mutex_unlock(&tester->lock);
 	return n;
+}
+
+unsigned tester_streams(struct tester *tester)
+{
+	return counted(tester, &tester->n_streams);
+}
+
+unsigned tester_streamed(struct tester *tester)
+{
+	return counted(tester, &tester->n_streamed);
+}
+
+void tester_wait_streamed(struct tester *tester, unsigned count)
+{
+	pthread_mutex_lock(&tester->lock);
+	while (tester->n_streamed < count)
+		pthread_cond_wait(&tester->changed, &tester->lock);
+	pthread_mutex_unlock(&tester->lock);
+}
+
+unsigned tester_executed(struct tester *tester)
+{
+	return counted(tester, &tester->n_executed);
 }
 
 /* ---- in a process of its own ---- */

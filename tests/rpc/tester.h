@@ -9,6 +9,7 @@
 #include "test.hawser.h"
 #include <hawser/hawser.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 enum transport { OVER_TCP, OVER_UNIX, TRANSPORTS };
@@ -31,12 +32,24 @@ enum method {
 	GATHER,
 	CHAT,
 	HOLD_AGAIN,
+	ORDER,
+	MIRROR,
+	MIRRORS,
 };
 
 static inline const struct hawser_method *method_of(enum method method)
 {
 	return &rpctest_tester_descriptor.methods[method];
 }
+
+struct tester;
+
+/** What a test puts in the place of the handlers of Gather and Chat. */
+typedef void tester_stream_fn(struct hawser_call *call, const Rpctest__Payload *request_or_null,
+			      struct tester *tester);
+
+/** What a test wants done on the server's loop. */
+typedef void tester_order_fn(struct tester *tester, void *data);
 
 struct tester {
 	struct hawser_server *server;
@@ -55,15 +68,38 @@ struct tester {
 	unsigned n_held;      /* calls of Hold, HoldShortly, HoldAgain that came */
 	unsigned n_cancelled; /* of those, the ones that were cancelled */
 	unsigned n_executed;  /* calls of the other methods */
-	unsigned n_streams;   /* calls of Watch that came … */
+	unsigned n_streams;   /* calls of Watch, Gather, Chat, Mirrors that came … */
 	unsigned n_streamed;  /* … and ended, in whichever way */
 	uint64_t last_id; /* of the requests of Echo; they should rise if one thread makes them */
 	unsigned n_disordered; /* that did not */
 	int last_send;         /* what the last reply of Echo, Grow, Limited returned */
 	char peer[128];        /* who called Echo last */
+	tester_order_fn *order;
+	void *order_data;
+
+	/* NULL: Gather and Chat do what test.proto says. */
+	_Atomic(tester_stream_fn *) on_stream;
+	atomic_ullong n_requests; /* messages that these took */
+	atomic_ullong n_replies;  /* messages that Watch, Chat and Mirrors gave */
 };
 
 extern const struct rpctest_tester_service tester_handlers;
+
+/* Those that are in tester_streams.c. */
+void tester_watch(struct hawser_call *call, const Rpctest__Payload *request, void *data);
+void tester_gather(struct hawser_call *call, const Rpctest__Payload *request, void *data);
+void tester_chat(struct hawser_call *call, const Rpctest__Payload *request, void *data);
+void tester_mirror(struct hawser_call *call, const Rpctest__Large *request, void *data);
+void tester_mirrors(struct hawser_call *call, const Rpctest__Large *request, void *data);
+
+/* For handlers: counts a cancellation; keeps a call for the test; gives back the
+ * metadata that came; fails as Fail does. */
+void tester_on_cancel(struct hawser_call *call, void *data);
+void tester_hold(struct tester *tester, struct hawser_call *call);
+void tester_reflect(struct hawser_call *call);
+int tester_fail(struct hawser_call *call, const Rpctest__Payload *request);
+/** A stream came, or ended. */
+void tester_note_stream(struct tester *tester, int began, int ended);
 
 /** A server with the service and one listener, not yet running. `options` may be NULL. */
 void tester_init(struct tester *tester, enum transport transport,
@@ -82,6 +118,11 @@ void tester_stop(struct tester *tester);
 struct hawser_call *tester_held(struct tester *tester, unsigned index);
 /** Waits until so many held calls have been cancelled. */
 void tester_wait_cancelled(struct tester *tester, unsigned count);
+/** Streams that came, and those of them that have ended, in whichever way. */
+unsigned tester_streams(struct tester *tester);
+unsigned tester_streamed(struct tester *tester);
+/** Waits until all that came have ended. */
+void tester_wait_streamed(struct tester *tester, unsigned count);
 /** How many calls of methods that answer at once have run. */
 unsigned tester_executed(struct tester *tester);
 
