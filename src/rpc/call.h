@@ -63,6 +63,8 @@ struct hawser__carrier_ops {
 			   uint64_t bytes);
 	/** Whether a stream may send: the peer takes more, and not too much waits already. */
 	bool (*can_send)(const struct hawser__carrier *carrier, const struct hawser_call *call);
+	/** It could not, and was told so. */
+	void (*note_refusal)(struct hawser__carrier *carrier, struct hawser_call *call);
 	/** Whether a message that was sent on the call still waits here. */
 	bool (*is_waiting)(const struct hawser__carrier *carrier, const struct hawser_call *call);
 	/** Drops what waits. With `is_over` nothing will be sent on the call any more. */

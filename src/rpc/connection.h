@@ -69,6 +69,7 @@ struct hawser__patience {
 	unsigned timeout_ms;
 	size_t bytes;
 	atomic_ullong *count; /* of the owner; may be NULL */
+	uint64_t progress;    /* of the log, when it was looked at last */
 	struct hawser__alarm alarm;
 };
 

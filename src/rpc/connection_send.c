@@ -394,6 +394,7 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 
 	if (!outbox)
 		return -ENOMEM;
+	outbox->is_wanted = false;
 	/* One from another thread may come when the window has just been used up; and before
 	 * the connection is open nobody knows how large it is. */
 	if (must_wait(call, message) || outbox->window <= 0 ||
@@ -412,8 +413,6 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 	pack(message, payload);
 	outbox->window -= (long long)message->length + HAWSER__MESSAGE_COST;
 	outbox->number = connection->session.log.last;
-	if (outbox->window <= 0)
-		hawser__connection_watch_slow(connection);
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, call->method);
 	return 0;
@@ -464,6 +463,15 @@ static bool can_send(const struct hawser__carrier *carrier, const struct hawser_
 	/* What waits for other calls' peers is no reason to wait. */
 	return (!call->outbox || hawser__outbox_is_open(call->outbox)) &&
 	       connection->session.log.frames.length <= connection->max_unsent;
+}
+
+/* For who looks whether the peer takes enough. */
+static void note_refusal(struct hawser__carrier *carrier, struct hawser_call *call)
+{
+	if (!call->outbox)
+		return;
+	call->outbox->is_wanted = true;
+	hawser__connection_watch_slow(connection_of(carrier));
 }
 
 static bool is_waiting(const struct hawser__carrier *carrier, const struct hawser_call *call)
@@ -527,6 +535,7 @@ const struct hawser__carrier_ops hawser__connection_carrier_ops = {
 	.send_last = send_last,
 	.send_window = send_window,
 	.can_send = can_send,
+	.note_refusal = note_refusal,
 	.is_waiting = is_waiting,
 	.drop = drop,
 	.send_cancel = send_cancel,

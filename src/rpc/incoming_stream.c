@@ -45,6 +45,7 @@ static void sent_for_another(struct hawser__incoming *incoming)
 
 	if (!carrier->ops->can_send(carrier, &incoming->call)) {
 		atomic_store_explicit(&incoming->is_stalled, true, memory_order_relaxed);
+		carrier->ops->note_refusal(carrier, &incoming->call);
 		hawser__stream_block(incoming->call.stream);
 	}
 	hawser__connection_flush_soon(incoming->connection);
@@ -140,8 +141,10 @@ int hawser__incoming_send(struct hawser__incoming *incoming, const struct hawser
 	limit = hawser__incoming_reply_limit(incoming);
 	if (message->length > limit)
 		return too_large(incoming, handle, message->length, limit);
-	if (!carrier->ops->can_send(carrier, &incoming->call))
+	if (!carrier->ops->can_send(carrier, &incoming->call)) {
+		carrier->ops->note_refusal(carrier, &incoming->call);
 		return -EAGAIN;
+	}
 	r = carrier->ops->send_message(carrier, &incoming->call, message);
 	if (r == 0)
 		hawser__connection_flush_soon(incoming->connection);

@@ -246,8 +246,10 @@ int hawser__outgoing_send(struct hawser__outgoing *outgoing, const struct hawser
 					 call->method->name, content->length, limit);
 		return -EMSGSIZE;
 	}
-	if (!carrier->ops->can_send(carrier, call))
+	if (!carrier->ops->can_send(carrier, call)) {
+		carrier->ops->note_refusal(carrier, call);
 		return -EAGAIN;
+	}
 	r = carrier->ops->send_message(carrier, call, content);
 	if (r == 0)
 		hawser__connection_flush_soon(connection_of(outgoing));

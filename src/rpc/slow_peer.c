@@ -34,14 +34,18 @@ static void count(struct hawser__connection *connection)
 		atomic_fetch_add_explicit(connection->patience.count, 1, memory_order_relaxed);
 }
 
-/* Whether the call waits for the peer, and nothing has moved for too long. */
-static bool is_stuck(struct hawser__connection *connection, struct hawser__outbox *outbox)
+/* Whether the call waits for the peer, and nothing has moved for too long. With `has_moved` the log
+ * has, which was perhaps all that it waits for. */
+static bool is_stuck(struct hawser__connection *connection, struct hawser__outbox *outbox,
+		     bool has_moved)
 {
 	uint64_t now_ms = connection->loop->now_ms;
 
-	if (!outbox->first && outbox->window > 0)
+	if (!outbox->first && !outbox->is_wanted) {
+		outbox->stuck_ms = 0;
 		return false;
-	if (!outbox->stuck_ms)
+	}
+	if (!outbox->stuck_ms || (has_moved && hawser__outbox_is_open(outbox)))
 		outbox->stuck_ms = now_ms;
 	return connection->patience.timeout_ms &&
 	       now_ms - outbox->stuck_ms >= connection->patience.timeout_ms;
@@ -50,11 +54,15 @@ static bool is_stuck(struct hawser__connection *connection, struct hawser__outbo
 /* The one that has waited longest. */
 static struct hawser__outbox *find_stuck(struct hawser__connection *connection, bool *is_waiting)
 {
+	const struct hawser__log *log = &connection->session.log;
+	uint64_t progress = log->written + log->acked;
+	bool has_moved = progress != connection->patience.progress;
 	struct hawser__outbox *outbox, *found = NULL;
 	size_t at = 0;
 
+	connection->patience.progress = progress;
 	while ((outbox = hawser__outbox_next(&connection->session, &at))) {
-		bool is_late = is_stuck(connection, outbox);
+		bool is_late = is_stuck(connection, outbox, has_moved);
 
 		*is_waiting |= outbox->stuck_ms != 0;
 		if (is_late && (!found || outbox->stuck_ms < found->stuck_ms))
@@ -70,7 +78,8 @@ static struct hawser__outbox *find_largest(struct hawser__connection *connection
 	size_t at = 0;
 
 	while ((outbox = hawser__outbox_next(&connection->session, &at)))
-		if (outbox->first && (!found || outbox->bytes > found->bytes))
+		if ((outbox->first || outbox->is_wanted) &&
+		    (!found || outbox->bytes > found->bytes))
 			found = outbox;
 	return found;
 }

@@ -37,6 +37,7 @@ struct hawser__outbox {
 	size_t bytes;      /* that wait */
 	uint64_t number;   /* of its call's last message frame in the log */
 	uint64_t stuck_ms; /* its owner's: since when nothing has moved; 0: something has */
+	bool is_wanted;    /* its owner's: a message was refused, and nothing was put since */
 	bool is_left;      /* goes when it is empty */
 };
 
