@@ -425,11 +425,12 @@ static struct packed join(struct packed a, struct packed b)
 /* Two messages one behind the other are one message, where the second's fields win or are added. */
 START_TEST(field_may_come_twice)
 {
+	unsigned step = is_slow_build() ? 4 : 1;
 	struct pieces pieces;
 
 	pieces_start(&pieces, _i);
 	for (unsigned i = 0; i < SHAPES - 1; i++)
-		for (unsigned j = 0; j < SHAPES - 1; j++) {
+		for (unsigned j = i % step; j < SHAPES - 1; j += step) {
 			struct packed packed = pack(&make_shape(i, 1)->base);
 
 			packed = join(packed, pack(&make_shape(j, 1)->base));
@@ -481,10 +482,11 @@ END_TEST
 /* Damage anywhere: it is found out as protobuf-c finds it out, or changes what comes back. */
 START_TEST(damaged_message_is_refused_or_is_another)
 {
+	unsigned long rounds = suite_rounds(is_slow_build() ? 300 : 2000);
 	struct pieces pieces;
 
 	pieces_start(&pieces, _i);
-	for (unsigned long round = 0; round < suite_rounds(2000); round++) {
+	for (unsigned long round = 0; round < rounds; round++) {
 		size_t scale = random_one_in(4) ? 1 : 4 * KIBIBYTE;
 		struct packed packed =
 			pack(&make_shape((unsigned)random_below(SHAPES - 1), scale)->base);

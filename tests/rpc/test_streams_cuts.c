@@ -210,7 +210,8 @@ static void part(struct relayed *relayed)
 	turn_until(&relayed->caller, server_stats(&relayed->tester).sessions_away == 1);
 }
 
-/* It may send what the window lets it, then it waits. */
+/* On a base it may send what the window lets it, then it waits. A blocking one waits for the
+ * network as well. */
 START_TEST(sender_waits_while_nobody_is_there)
 {
 	struct hawser_client_options options = relayed_options();
@@ -222,10 +223,11 @@ START_TEST(sender_waits_while_nobody_is_there)
 	part(&relayed);
 	stream_open(&stream, &relayed.caller, GATHER, NULL, NULL);
 	stream_pump_start(&stream, MESSAGES, MOST);
-	turn_until(&relayed.caller, stream.n_sent == n_fit);
+	if (relayed.caller.base)
+		turn_until(&relayed.caller, stream.n_sent == n_fit);
 	for (int i = 0; i < 20; i++)
 		caller_turn(&relayed.caller);
-	ck_assert_uint_eq(stream.n_sent, n_fit);
+	ck_assert_uint_le(stream.n_sent, n_fit);
 	ck_assert_uint_lt(client_stats(&relayed.caller).log_bytes, 2 * WINDOW);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
 	stream_finish(&stream, HAWSER_OK);

@@ -432,7 +432,9 @@ static int reply_patiently(struct hawser_call *call, const Rpctest__Payload *rep
 	int r;
 
 	while ((r = hawser_call_send(call, hawser_call_method(call), &reply->base)) == -EAGAIN) {
+		pthread_mutex_lock(&worker.lock);
 		worker.is_writable = false;
+		pthread_mutex_unlock(&worker.lock);
 		r = hawser_call_on_writable(call, on_writable, NULL);
 		if (r < 0)
 			break;
@@ -448,6 +450,7 @@ static int reply_patiently(struct hawser_call *call, const Rpctest__Payload *rep
 /* Streams go on while it works, and end when it has caught up. */
 static void *work(void *data)
 {
+	struct hawser_call *call = NULL;
 	bool is_last = false;
 
 	while (!is_last && worker.result == 0) {
@@ -458,19 +461,20 @@ static void *work(void *data)
 			pthread_cond_wait(&worker.changed, &worker.lock);
 		n_asked = worker.n_asked;
 		is_last = worker.is_last;
+		call = worker.call;
 		pthread_mutex_unlock(&worker.lock);
 		while (data && worker.n_sent < n_asked && worker.result == 0) {
 			Rpctest__Payload reply = sample_of(worker.n_sent + 1, MOST);
 
-			worker.result = reply_patiently(worker.call, &reply);
+			worker.result = reply_patiently(call, &reply);
 			worker.n_sent++;
 		}
 		worker.n_sent = n_asked;
 	}
 	if (worker.result == 0 && data)
-		worker.result = hawser_call_end(worker.call);
+		worker.result = hawser_call_end(call);
 	else if (worker.result == 0)
-		worker.result = rpctest_tester_gather_reply(worker.call, &empty);
+		worker.result = rpctest_tester_gather_reply(call, &empty);
 	return NULL;
 }
 
