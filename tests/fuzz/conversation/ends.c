@@ -117,7 +117,7 @@ void ends_break(uint8_t how)
 		peer_read(&fuzz.peer);
 	if (how & 4 && fuzz.peer.fd >= 0) {
 		shutdown(fuzz.peer.fd, SHUT_WR);
-		fuzz.peer.is_draining = false;
+		fuzz.peer.has_gone = true;
 		event_base_loop(fuzz.base, EVLOOP_NONBLOCK);
 	}
 	if (how & 8)

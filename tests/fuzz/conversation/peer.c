@@ -108,7 +108,8 @@ void peer_connect(struct peer *peer, int fd)
 	peer->fd = fd;
 	peer->in.length = peer->out.length = 0;
 	peer->is_open = peer->is_over = peer->is_deaf = false;
-	peer->is_asked = peer->is_asked_again = peer->is_draining = false;
+	peer->is_asked = peer->is_asked_again = false;
+	peer->is_draining = peer->has_gone = false;
 }
 
 void peer_deinit(struct peer *peer)
@@ -123,7 +124,7 @@ void peer_deinit(struct peer *peer)
 
 static void lose(struct peer *peer)
 {
-	if (peer->is_draining)
+	if (peer->is_draining && !peer->has_gone)
 		peer_check_none_cut(peer, peer->last_call);
 	close(peer->fd);
 	peer->fd = -1;

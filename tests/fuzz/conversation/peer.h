@@ -53,6 +53,7 @@ struct peer {
 	bool is_weak;                  /* memory is short at the other end: calls may fail */
 	bool is_closing;               /* close was said: calls may fail */
 	bool is_draining;              /* the other end lets calls end, and takes no more */
+	bool has_gone;                 /* has closed its half: it may be cut off */
 	bool has_waited;               /* so long that the other end may have lost patience */
 	struct bytes in, out;
 	/* The session. */
