@@ -59,7 +59,7 @@ static void draw_world(struct world *world)
 	world->keeps = !chance_percent(chance, 8);
 	world->counts = !chance_percent(chance, 15);
 	world->has_too_long = chance_percent(chance, 3);
-	world->has_large = chance_percent(chance, 30);
+	world->has_large = chance_percent(chance, 20);
 	world->pushes = chance_percent(chance, 50);
 	world->window_up = chance_scaled(chance, 256 * 1024);
 	world->window_down = chance_scaled(chance, 256 * 1024);
