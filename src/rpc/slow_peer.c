@@ -90,6 +90,11 @@ static void fail_call(struct hawser__connection *connection, struct hawser__outb
 	struct hawser_call *call = hawser__call_table_find(&connection->calls, outbox->id);
 	uint64_t id = outbox->id;
 
+	/* One that could not be entered for want of memory is its handler's alone. */
+	if (!call && !outbox->is_left) {
+		outbox->stuck_ms = 0;
+		return;
+	}
 	count(connection);
 	if (call && call->is_outgoing) {
 		hawser__outgoing_abandon(hawser__container_of(call, struct hawser__outgoing, call),

@@ -404,7 +404,7 @@ START_TEST(unsent_requests_are_bounded)
 	ck_assert_int_eq(pthread_create(&thread, NULL, take_nothing, &taker), 0);
 	options.max_log_bytes = 1 << 20;
 	caller_init(&caller, address, is_async(_i), &options);
-	context.timeout_ms = patient_ms(100);
+	context.timeout_ms = patient_ms(300);
 	memset(calls, 0, sizeof calls);
 	if (caller.base) {
 		unsigned n_refused = 0;
