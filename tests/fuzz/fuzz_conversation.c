@@ -191,7 +191,7 @@ static void finish(void)
 			return;
 		if (fuzz.client)
 			application_end_all();
-		else if (round == 20)
+		else if (round >= 20)
 			service_answer_all();
 		for (unsigned i = 0; i < fuzz.peer.n_talks; i++)
 			finish_talk(&fuzz.peer.talks[i]);
