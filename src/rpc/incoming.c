@@ -37,14 +37,25 @@ static const struct hawser__content nothing = {.length = 0};
 static void abort_call(struct hawser__incoming *incoming, const struct hawser__end *end)
 {
 	struct hawser__carrier *carrier = incoming->call.carrier;
+	struct hawser__connection *connection = incoming->connection;
+	bool was_busy, is_told;
 
 	if (!carrier)
 		return;
+	/* Whatever the end of the call does to its connection waits until that is looked at. */
+	was_busy = connection->is_busy;
+	connection->is_busy = true;
 	/* Nor with what it said that has not left yet. */
 	carrier->ops->drop(carrier, &incoming->call, false);
-	if (carrier->ops->send_end(carrier, &incoming->call, end, &nothing) == 0)
-		hawser__connection_flush_soon(incoming->connection);
+	is_told = carrier->ops->send_end(carrier, &incoming->call, end, &nothing) == 0;
 	hawser__incoming_cancelled(incoming);
+	/* Else the peer learns it from the end of the connection. */
+	if (!is_told)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+	connection->is_busy = was_busy;
+	if (!was_busy)
+		hawser__connection_settle(connection);
 }
 
 static void on_deadline(struct hawser__alarm *alarm)
@@ -216,19 +227,25 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 static void keep(struct hawser__incoming *incoming)
 {
 	struct hawser__connection *connection = incoming->connection;
+	bool is_found;
 
 	if (!connection)
 		return;
-	if (hawser__call_table_insert_peers(&connection->calls, &incoming->call) < 0) {
-		/* It cannot be cancelled, then; everything else works. */
-		hawser__log(HAWSER_LOG_WARNING, "%s: out of memory: a call cannot be cancelled",
-			    incoming->call.method->name);
-	}
+	is_found = hawser__call_table_insert_peers(&connection->calls, &incoming->call) == 0;
 	hawser__list_append(&connection->incoming, &incoming->link);
 	incoming->is_linked = true;
 	if (incoming->call.deadline_ms != UINT64_MAX)
 		hawser__loop_set_alarm(connection->loop, &incoming->alarm,
 				       incoming->call.deadline_ms);
+	if (is_found)
+		return;
+	/* Its messages and windows would not reach it. */
+	if (incoming->call.stream)
+		hawser__incoming_abort(incoming, HAWSER_RESOURCE_EXHAUSTED, "out of memory");
+	else
+		/* It cannot be cancelled, then; everything else works. */
+		hawser__log(HAWSER_LOG_WARNING, "%s: out of memory: a call cannot be cancelled",
+			    incoming->call.method->name);
 }
 
 /* The request, or the next of them; NULL: there are no more. */

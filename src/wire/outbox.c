@@ -92,7 +92,9 @@ int hawser__outbox_open_window(struct hawser__session *session, struct hawser__o
 	if (bytes > (uint64_t)(HAWSER__WINDOW_MOST - outbox->window))
 		return -EBADMSG;
 	outbox->window += (long long)bytes;
-	outbox->stuck_ms = 0;
+	/* Less than lets something go is not a sign of life. */
+	if (outbox->window > 0 && outbox->window <= (long long)bytes)
+		outbox->stuck_ms = 0;
 	take_part(session, outbox);
 	return 0;
 }

@@ -280,7 +280,9 @@ void hawser__session_lost(struct hawser__session *session)
 	hawser__buffer_deinit(&session->control);
 	hawser__log_rewind(&session->log);
 	session->log_flows = false;
-	session->state = HAWSER__SESSION_AWAY;
+	/* One that has not begun has nothing to be away from. */
+	if (session->state != HAWSER__SESSION_NEW)
+		session->state = HAWSER__SESSION_AWAY;
 }
 
 void hawser__session_told(struct hawser__session *session)
