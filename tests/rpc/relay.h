@@ -85,7 +85,8 @@ void relay_thaw(struct relay *relay);
 /** From now on no more bytes pass in either direction; 0: there is no such limit. */
 void relay_set_rate(struct relay *relay, unsigned bytes_per_ms);
 
-/** What is read from now on arrives so much later, in either direction. To be set once. */
+/** What is read from now on arrives so much later, in either direction. To be changed when nothing
+ * is under way. */
 void relay_set_delay(struct relay *relay, unsigned ms);
 
 /** How many connections were tried. */

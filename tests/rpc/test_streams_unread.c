@@ -152,7 +152,8 @@ START_TEST(what_was_read_does_not_count)
 	struct pair pair;
 
 	server.stream_window_bytes = client.stream_window_bytes = WINDOW;
-	server.max_unread_bytes = client.max_unread_bytes = WINDOW + MOST;
+	server.max_stream_window_bytes = client.max_stream_window_bytes = WINDOW;
+	server.max_unread_bytes = client.max_unread_bytes = WINDOW + 2 * MOST;
 	pair_start(&pair, _i, &server, &client);
 	stream_open(&stream, &pair.caller, CHAT, NULL, NULL);
 	stream_pump(&stream, 10 * MESSAGES, MOST);
