@@ -66,8 +66,8 @@ static void send_watch(struct hawser_call *call, void *data)
 		hawser_call_fail(call, HAWSER_INTERNAL, "send: %d", r);
 	else if (*watch->text)
 		fail_watch(call, watch->text);
-	else
-		hawser_call_end(call);
+	else if (hawser_call_end(call) == -ENOMEM)
+		hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
 	free_watch(watch);
 }
 
@@ -148,7 +148,9 @@ static void reply_sums(struct hawser_call *call, const struct conversation *conv
 	reply.id = conversation->count;
 	reply.number = (int64_t)conversation->bytes;
 	reply.text = (char *)(conversation->is_disordered ? "in disorder" : "in order");
-	rpctest_tester_gather_reply(call, &reply);
+	/* Without memory the call is the handler's still. */
+	if (rpctest_tester_gather_reply(call, &reply) == -ENOMEM)
+		hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
 }
 
 void tester_gather(struct hawser_call *call, const Rpctest__Payload *request, void *data)
@@ -241,7 +243,8 @@ void tester_chat(struct hawser_call *call, const Rpctest__Payload *request, void
 	if (!conversation)
 		return;
 	if (!request || strcmp(request->text, "end") == 0) {
-		hawser_call_end(call);
+		if (hawser_call_end(call) == -ENOMEM)
+			hawser_call_fail(call, HAWSER_RESOURCE_EXHAUSTED, "no memory");
 	} else if (strcmp(request->text, "fail") == 0) {
 		tester_fail(call, request);
 	} else if (strcmp(request->text, "stop") == 0) {
