@@ -465,6 +465,55 @@ START_TEST(reply_is_given_back_when_its_call_is_cancelled)
 }
 END_TEST
 
+static void lend_and_fail(struct tester *tester, void *data)
+{
+	struct lending *lending = data;
+
+	lending->result = send_parcel(tester->held[0], method_of(CHAT), lending->parcel);
+	hawser_call_fail(tester->held[0], HAWSER_ABORTED, NULL);
+}
+
+/* One of a stream, which its handler fails when it has hardly begun. */
+START_TEST(reply_is_given_back_when_its_call_fails)
+{
+	Rpctest__Payload stop = RPCTEST__PAYLOAD__INIT;
+	struct lending lending;
+	struct tester tester;
+	struct caller caller;
+	Hawser__Frame *frame;
+	bool has_ended = false;
+	int fd;
+
+	n_parcels = 0;
+	lending = (struct lending){0, parcel_new(LARGE), 1};
+	stop.text = (char *)"stop";
+	tester_start(&tester, transport_of(_i), NULL);
+	caller_init(&caller, tester.address, false, NULL);
+	fd = raw_connect(tester.address);
+	raw_open(fd);
+	ck_assert(raw_call_stream(fd, 1, CHAT, 0));
+	ck_assert(raw_payload(fd, 1, &stop));
+	tester_held(&tester, 0);
+	caller_order(&caller, &tester, lend_and_fail, &lending);
+	ck_assert_int_eq(lending.result, 0);
+	while (!has_ended) {
+		frame = raw_receive(fd);
+		ck_assert_ptr_nonnull(frame);
+		has_ended = frame->kind_case == HAWSER__FRAME__KIND_END;
+		if (has_ended)
+			ck_assert_uint_eq(frame->end->status, HAWSER_ABORTED);
+		else if (frame->kind_case == HAWSER__FRAME__KIND_MESSAGE)
+			ck_assert(raw_window(fd, 1, frame->payload.len + 16));
+		hawser__frame__free_unpacked(frame, NULL);
+	}
+	await_release(lending.parcel);
+	close(fd);
+	caller_deinit(&caller);
+	tester_stop(&tester);
+	assert_all_released();
+}
+END_TEST
+
 START_TEST(reply_is_given_back_when_its_connection_is_lost)
 {
 	struct refusal refusal;
@@ -540,6 +589,7 @@ int main(void)
 	tcase = suite_case(suite, "unwanted");
 	tcase_add_loop_test(tcase, reply_is_given_back_when_it_is_acknowledged, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, reply_is_given_back_when_its_call_is_cancelled, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, reply_is_given_back_when_its_call_fails, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, reply_is_given_back_when_its_connection_is_lost, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, reply_is_given_back_when_its_session_is_over, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, reply_is_given_back_when_its_server_is_freed, 0, 2 * TRANSPORTS);

@@ -320,9 +320,26 @@ END_TEST
 
 /* ---- the wrong thread ---- */
 
+struct elsewhere {
+	struct hawser_call *call;
+	int results[3];
+};
+
+static void *ask_elsewhere(void *data)
+{
+	struct elsewhere *elsewhere = data;
+
+	elsewhere->results[0] = hawser_call_on_writable(elsewhere->call, ignore, NULL);
+	elsewhere->results[1] = hawser_call_read_stop(elsewhere->call);
+	elsewhere->results[2] = hawser_call_read_start(elsewhere->call);
+	return NULL;
+}
+
 START_TEST(streams_on_a_base_belong_to_its_thread)
 {
+	struct elsewhere elsewhere = {.call = NULL};
 	struct hawser_call *held;
+	pthread_t thread;
 	struct stream stream = {.n = 0};
 	struct pair pair;
 
@@ -334,6 +351,11 @@ START_TEST(streams_on_a_base_belong_to_its_thread)
 	/* This is not the server's. */
 	ck_assert_int_eq(hawser_call_read_stop(held), -EINVAL);
 	ck_assert_int_eq(hawser_call_read_start(held), -EINVAL);
+	elsewhere.call = stream.call;
+	ck_assert_int_eq(pthread_create(&thread, NULL, ask_elsewhere, &elsewhere), 0);
+	pthread_join(thread, NULL);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(elsewhere.results[i], -EINVAL);
 	stream_close(&stream);
 	pair_stop(&pair);
 }

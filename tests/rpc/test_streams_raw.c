@@ -7,6 +7,7 @@
 #include "samples.h"
 #include "support/suite.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +351,100 @@ START_TEST(pieces_may_be_small)
 }
 END_TEST
 
+/* ---- sessions ---- */
+
+static int come_back(struct tester *tester, struct raw_session *session, int fd)
+{
+	close(fd);
+	while (server_stats(tester).sessions_away != 1)
+		poll(NULL, 0, 1);
+	fd = raw_connect(tester->address);
+	raw_open_session(fd, session);
+	return fd;
+}
+
+/* Each of a reply's frames is counted; those that have not come are sent again. */
+START_TEST(pieces_are_sent_again_from_where_the_client_says)
+{
+	enum { SIZE = 300 * 1024 };
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+	struct raw_session session = {.id = 0};
+	struct tester tester;
+	size_t ends[16] = {0}; /* bytes of the reply that the first so many frames brought */
+	unsigned n = 0;
+	int fd;
+
+	request.number = SIZE;
+	tester_start(&tester, transport_of(_i), NULL);
+	fd = raw_connect(tester.address);
+	raw_open_session(fd, &session);
+	ck_assert(raw_call(fd, 1, GROW, &request));
+	ck_assert(raw_window(fd, 1, 1 << 30));
+	for (bool has_ended = false; !has_ended;) {
+		Hawser__Frame *frame = raw_receive(fd);
+
+		ck_assert_ptr_nonnull(frame);
+		has_ended = frame->kind_case == HAWSER__FRAME__KIND_END;
+		if (has_ended || frame->kind_case == HAWSER__FRAME__KIND_MESSAGE) {
+			n++;
+			ck_assert_uint_lt(n, 16);
+			ends[n] = ends[n - 1] + frame->payload.len;
+		}
+		hawser__frame__free_unpacked(frame, NULL);
+	}
+	ck_assert_uint_gt(n, SIZE / (64 * 1024));
+	for (unsigned had = 0; had < n; had++) {
+		size_t length;
+
+		session.received = had;
+		fd = come_back(&tester, &session, fd);
+		for (unsigned i = had + 1; i < n; i++) {
+			Hawser__Frame *frame = raw_expect(fd, HAWSER__FRAME__KIND_MESSAGE);
+
+			length = frame->payload.len;
+			ck_assert_uint_eq(frame->message->size != 0, i == 1);
+			ck_assert_uint_eq(length, ends[i] - ends[i - 1]);
+			hawser__frame__free_unpacked(frame, NULL);
+		}
+		raw_expect_end(fd, 1, HAWSER_OK, HAWSER_OUTCOME_UNKNOWN);
+	}
+	close(fd);
+	tester_stop(&tester);
+}
+END_TEST
+
+/* A message of which one half came over one connection and the other over the next. */
+START_TEST(message_goes_on_over_another_connection)
+{
+	Rpctest__Payload sample = sample_of(1, 1000);
+	struct raw_session session = {.id = 0};
+	uint8_t packed[1100];
+	size_t length = rpctest__payload__pack(&sample, packed), got;
+	struct tester tester;
+	uint8_t *reply;
+	int fd;
+
+	tester_start(&tester, transport_of(_i), NULL);
+	fd = raw_connect(tester.address);
+	raw_open_session(fd, &session);
+	ck_assert(raw_call_stream(fd, 1, ECHO, length));
+	ck_assert(raw_message(fd, 1, 0, false, packed, 100));
+	/* What it has taken, it says. */
+	while (session.peer_received < 2) {
+		ck_assert_uint_le(session.peer_received, 2);
+		fd = come_back(&tester, &session, fd);
+	}
+	ck_assert(raw_message(fd, 1, 0, false, packed + 100, length - 100));
+	reply = raw_expect_reply(fd, 1, &got);
+	ck_assert_uint_eq(got, length);
+	ck_assert_int_eq(memcmp(reply, packed, length), 0);
+	free(reply);
+	ck_assert_uint_eq(tester_executed(&tester), 1);
+	close(fd);
+	tester_stop(&tester);
+}
+END_TEST
+
 /* ---- what ends its call ---- */
 
 static void expect_refused_size(int fd, uint64_t id, enum hawser_outcome outcome, const char *size)
@@ -463,6 +558,10 @@ int main(void)
 	tcase_add_loop_test(tcase, frames_of_calls_that_are_not_there_are_ignored, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, frames_of_a_call_that_has_ended_are_ignored, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, pieces_may_be_small, 0, TRANSPORTS);
+
+	tcase = suite_case(suite, "sessions");
+	tcase_add_loop_test(tcase, pieces_are_sent_again_from_where_the_client_says, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, message_goes_on_over_another_connection, 0, TRANSPORTS);
 
 	tcase = suite_case(suite, "calls");
 	tcase_add_loop_test(tcase, size_above_the_limit_ends_the_call, 0, TRANSPORTS);
