@@ -539,6 +539,8 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 						"out of memory");
 	}
 	count_log(connection);
+	/* What left may have been all that others waited for. */
+	hawser__stream_unblock_soon(connection);
 	if (connection->patience.policy != HAWSER_SLOW_PEER_WAIT &&
 	    hawser__session_backlog(session))
 		hawser__connection_watch_slow(connection);

@@ -209,7 +209,8 @@ static void queue(struct hawser__stream *stream, struct hawser__arrival *arrival
 		fail_memory(stream, arrival->size);
 		return;
 	}
-	if (stream->receives && connection->unread + kept->cost > connection->max_unread) {
+	/* The last message may overdraw it, as it may the window. */
+	if (stream->receives && connection->unread > connection->max_unread) {
 		snprintf(text, sizeof text,
 			 "%s: %zu bytes of messages wait to be taken on this connection, the "
 			 "limit is %zu; take them, or raise max_unread_bytes",
@@ -462,7 +463,7 @@ static void tell(struct hawser__stream *stream)
 
 void hawser__stream_unblock(struct hawser__connection *connection)
 {
-	struct hawser__list todo, *link;
+	struct hawser__list todo;
 
 	if (hawser__list_empty(&connection->blocked))
 		return;
@@ -479,6 +480,13 @@ void hawser__stream_unblock(struct hawser__connection *connection)
 		else
 			hawser__list_move(&connection->blocked, &stream->blocked);
 	}
+	hawser__stream_unblock_soon(connection);
+}
+
+void hawser__stream_unblock_soon(struct hawser__connection *connection)
+{
+	struct hawser__list *link;
+
 	list_for_each (link, &connection->blocked)
 		if (can_send(hawser__container_of(link, struct hawser__stream, blocked))) {
 			hawser__loop_defer(connection->loop, &connection->flush);

@@ -74,6 +74,8 @@ void hawser__stream_deliver_soon(struct hawser__stream *stream);
 
 /** Tells those that wait for room, if there is some. */
 void hawser__stream_unblock(struct hawser__connection *connection);
+/** The same from the loop, if there is room now. */
+void hawser__stream_unblock_soon(struct hawser__connection *connection);
 /** Waits to be told. */
 void hawser__stream_block(struct hawser__stream *stream);
 
