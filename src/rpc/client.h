@@ -112,9 +112,13 @@ void hawser__client_check_window(struct hawser_client *client);
  * again. */
 uint64_t hawser__client_heartbeat(struct hawser_client *client);
 
+/* client_loop_connect.c */
+/** Starts to connect, from the loop: nothing is told before this has returned. client->connection
+ * is set, or NULL without memory. */
+void hawser__client_loop_connect(struct hawser_client *client);
+
 /* client_loop.c */
 int hawser__client_loop_init(struct hawser_client *client);
-void hawser__client_loop_connect(struct hawser_client *client);
 /** True: put off until the running callback has returned. */
 bool hawser__client_loop_deinit(struct hawser_client *client);
 struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
