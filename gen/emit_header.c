@@ -134,6 +134,9 @@ static void emit_server(struct text *out, struct arena *arena, const struct serv
 	     "/** Serves `service`; a handler left NULL answers UNIMPLEMENTED. As "
 	     "hawser_server_add(). */\n"
 	     "int $symbol$_register(struct hawser_server *server, const struct $symbol$_service "
+	     "*service, void *data, struct hawser_error *error);\n\n"
+	     "/** Lets the client's server call `service` as well. As hawser_client_add(). */\n"
+	     "int $symbol$_offer(struct hawser_client *client, const struct $symbol$_service "
 	     "*service, void *data, struct hawser_error *error);\n\n",
 	     {"symbol", service->symbol});
 	text_add_string(

@@ -232,6 +232,11 @@ static void emit_service(struct text *out, struct arena *arena, const struct ser
 	     "*service, void *data, struct hawser_error *error)\n"
 	     "{\n"
 	     "\treturn hawser_server_add(server, &$symbol$_descriptor, service, data, error);\n"
+	     "}\n"
+	     "\nint $symbol$_offer(struct hawser_client *client, const struct $symbol$_service "
+	     "*service, void *data, struct hawser_error *error)\n"
+	     "{\n"
+	     "\treturn hawser_client_add(client, &$symbol$_descriptor, service, data, error);\n"
 	     "}\n",
 	     {"symbol", service->symbol});
 	for (size_t i = 0; i < service->n_methods; i++)

@@ -221,7 +221,7 @@ static bool is_runtime_name(const char *symbol)
 static void claim_service(struct generator *generator, struct table *global, struct table *taken,
 			  struct service *service)
 {
-	static const char *const suffixes[] = {"service", "register", "descriptor"};
+	static const char *const suffixes[] = {"service", "register", "offer", "descriptor"};
 	struct arena *arena = &generator->arena;
 	struct claim *claim = new_claim(generator, service->place, "service", service->full_name);
 

@@ -75,6 +75,12 @@ struct hawser_context {
 	void *memory;
 	/** The library's: what hawser_context_cancel() sets. */
 	int cancelled;
+
+	/* In, too. */
+
+	/** Fail UNAVAILABLE at once, not sent, while there is no connection, instead of waiting for
+	 * the next one within the deadline. */
+	bool fail_if_away;
 };
 
 #ifdef __cplusplus

@@ -88,6 +88,15 @@ struct hawser_client_options {
 	unsigned slow_peer_timeout_ms;
 	/** So many bytes wait on one connection, to be sent or acknowledged; 0: no such limit. */
 	size_t slow_peer_bytes;
+	/** Told to the server in hello, n_labels of them; copied. Up to 64, each key and value of
+	 * up to 256 bytes. */
+	const struct hawser_label *labels;
+	size_t n_labels;
+	/** Where this program listens itself, "tcp:10.0.0.7:7000"; told to the server; copied. */
+	const char *listens;
+	/** Calls of the server's in flight, for a client that serves; more fail RESOURCE_EXHAUSTED;
+	 * 1,024. */
+	unsigned max_calls;
 };
 
 /** Counters since the client was made, and what is there now. */

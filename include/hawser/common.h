@@ -17,6 +17,12 @@
 #define HAWSER_DEPRECATED
 #endif
 
+/** Something that a program says of itself to its peers: "site" = "lab-2". */
+struct hawser_label {
+	const char *key;
+	const char *value;
+};
+
 /** What to do about a peer that takes too little of what is sent to it. */
 enum hawser_slow_peer {
 	/** Wait for it, as long as the deadlines of its calls allow. */

@@ -7,6 +7,7 @@
 #include <hawser/client.h>
 #include <hawser/common.h>
 #include <hawser/log.h>
+#include <hawser/peer.h>
 #include <hawser/server.h>
 #include <hawser/service.h>
 #include <hawser/status.h>

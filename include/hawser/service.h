@@ -105,6 +105,27 @@ HAWSER_EXPORT int hawser_server_add(struct hawser_server *server,
 				    void *data, struct hawser_error *error);
 
 /**
+ * The same for a client: its server may call these methods, on the connection that the client
+ * opens. Once it has connected, it stays so: it opens another connection also when nobody calls and
+ * however the last one ended. At any time; the server is told. On a base, handlers run on the
+ * base's thread; those of a client without one run on threads of a pool, as blocking handlers do.
+ * All handlers must have answered before the client is freed. Returns as hawser_server_add(), but
+ * for -EBUSY; -EPERM: a peer's client, or in a forked child. Any thread; on a base, the base's.
+ */
+HAWSER_EXPORT int hawser_client_add(struct hawser_client *client,
+				    const struct hawser_service *service, const void *handlers,
+				    void *data, struct hawser_error *error);
+
+/**
+ * The client does not offer the service any more: new calls fail, those that have begun go on. The
+ * server is told. Returns 0, -EINVAL, -ENOENT (it is not offered) or -EPERM. As
+ * hawser_client_add().
+ */
+HAWSER_EXPORT int hawser_client_remove(struct hawser_client *client,
+				       const struct hawser_service *service,
+				       struct hawser_error *error);
+
+/**
  * Calls a unary method and waits for its reply: what every blocking stub does.
  * On HAWSER_OK *reply is the caller's, to be freed with
  * protobuf_c_message_free_unpacked(*reply, NULL); otherwise it is untouched and

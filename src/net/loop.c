@@ -81,6 +81,7 @@ void hawser__loop_wake(struct hawser__loop *loop)
 
 int hawser__loop_post(struct hawser__loop *loop, struct hawser__post *post)
 {
+	void (*stir)(void *data) = NULL;
 	int r = 0;
 
 	post->next = NULL;
@@ -92,11 +93,15 @@ int hawser__loop_post(struct hawser__loop *loop, struct hawser__post *post)
 
 		*loop->posts_end = post;
 		loop->posts_end = &post->next;
+		stir = loop->stir;
 		/* Under the lock, so that the descriptor cannot be closed meanwhile. */
-		if (was_empty)
+		if (was_empty && !stir)
 			hawser__loop_wake(loop);
 	}
 	pthread_mutex_unlock(&loop->post_lock);
+	/* Who has entered runs it on the way out. */
+	if (stir && !hawser__loop_is_here(loop))
+		stir(loop->stir_data);
 	return r;
 }
 
@@ -127,6 +132,33 @@ static void on_deferred(evutil_socket_t fd, short what, void *data)
 		event_add(&loop->deferred_event, &at_once);
 }
 
+static bool has_posts(struct hawser__loop *loop)
+{
+	bool has;
+
+	pthread_mutex_lock(&loop->post_lock);
+	has = loop->posts != NULL;
+	pthread_mutex_unlock(&loop->post_lock);
+	return has;
+}
+
+void hawser__loop_run_deferred(struct hawser__loop *loop)
+{
+	for (;;) {
+		while (!hawser__list_empty(&loop->deferred)) {
+			struct hawser__deferred *deferred = hawser__container_of(
+				loop->deferred.next, struct hawser__deferred, link);
+
+			hawser__list_unlink(&deferred->link);
+			deferred->run(deferred);
+		}
+		if (!loop->stir || !has_posts(loop))
+			return;
+		hawser__loop_update_now(loop);
+		run_posts(loop);
+	}
+}
+
 void hawser__loop_defer(struct hawser__loop *loop, struct hawser__deferred *deferred)
 {
 	if (!hawser__list_empty(&deferred->link))
@@ -149,14 +181,13 @@ static void arm(struct hawser__loop *loop, uint64_t due_ms)
 	event_add(&loop->alarm_event, &wait);
 }
 
-static void on_alarm(evutil_socket_t fd, short what, void *data)
+uint64_t hawser__loop_run_alarms(struct hawser__loop *loop)
 {
-	struct hawser__loop *loop = data;
-	uint64_t now_ms = hawser__loop_update_now(loop), next_ms;
+	uint64_t now_ms = hawser__loop_update_now(loop);
 	struct hawser__timer *timer;
 
-	(void)fd;
-	(void)what;
+	if (!loop->wheel)
+		return UINT64_MAX;
 	loop->armed_ms = 0; /* alarms set meanwhile need not arm: that is done below */
 	while ((timer = hawser__wheel_due(loop->wheel, now_ms))) {
 		struct hawser__alarm *alarm =
@@ -164,34 +195,65 @@ static void on_alarm(evutil_socket_t fd, short what, void *data)
 
 		alarm->run(alarm);
 	}
-	loop->armed_ms = UINT64_MAX;
-	next_ms = hawser__wheel_next_ms(loop->wheel);
+	loop->armed_ms = hawser__wheel_next_ms(loop->wheel);
+	return loop->armed_ms;
+}
+
+static void on_alarm(evutil_socket_t fd, short what, void *data)
+{
+	struct hawser__loop *loop = data;
+	uint64_t next_ms = hawser__loop_run_alarms(loop);
+
+	(void)fd;
+	(void)what;
 	if (next_ms != UINT64_MAX)
 		arm(loop, next_ms);
 }
 
 void hawser__loop_set_alarm(struct hawser__loop *loop, struct hawser__alarm *alarm, uint64_t due_ms)
 {
-	if (!loop->base)
+	if (!loop->wheel)
 		return;
 	hawser__wheel_set(loop->wheel, &alarm->timer, due_ms);
-	if (due_ms < loop->armed_ms)
+	if (due_ms >= loop->armed_ms)
+		return;
+	if (loop->base) {
 		arm(loop, due_ms);
+	} else {
+		loop->armed_ms = due_ms;
+		loop->stir(loop->stir_data);
+	}
 }
 
 void hawser__loop_clear_alarm(struct hawser__loop *loop, struct hawser__alarm *alarm)
 {
 	/* The timer stays armed: to fire once for nothing is cheaper than to move
 	 * it with every call. */
-	if (loop->base)
+	if (loop->wheel)
 		hawser__wheel_clear(loop->wheel, &alarm->timer);
 }
 
 /* ---- the loop ---- */
 
+/* Its address tells threads apart. */
+static _Thread_local char this_thread;
+
 bool hawser__loop_is_here(const struct hawser__loop *loop)
 {
-	return pthread_equal(loop->thread, pthread_self());
+	if (loop->base)
+		return pthread_equal(loop->thread, pthread_self());
+	/* Nobody but this thread can have put its own name there. */
+	return atomic_load_explicit(&loop->entered, memory_order_relaxed) == &this_thread;
+}
+
+void hawser__loop_enter(struct hawser__loop *loop)
+{
+	atomic_store_explicit(&loop->entered, &this_thread, memory_order_relaxed);
+}
+
+void hawser__loop_leave(struct hawser__loop *loop)
+{
+	atomic_store_explicit(&loop->entered, NULL, memory_order_relaxed);
 }
 
 void hawser__loop_adopt(struct hawser__loop *loop)
@@ -221,6 +283,22 @@ int hawser__loop_init_bare(struct hawser__loop *loop)
 	}
 	pthread_mutex_init(&loop->post_lock, NULL);
 	hawser__loop_update_now(loop);
+	return 0;
+}
+
+int hawser__loop_watch_bare(struct hawser__loop *loop, void (*stir)(void *data), void *data)
+{
+	if (!loop->wheel) {
+		loop->wheel = hawser__malloc(sizeof *loop->wheel);
+		if (!loop->wheel)
+			return -ENOMEM;
+		hawser__wheel_init(loop->wheel, loop->now_ms);
+		loop->armed_ms = UINT64_MAX;
+	}
+	pthread_mutex_lock(&loop->post_lock);
+	loop->stir_data = data;
+	loop->stir = stir;
+	pthread_mutex_unlock(&loop->post_lock);
 	return 0;
 }
 

@@ -7,7 +7,8 @@
  * many replies leave in one system call.
  *
  * A blocking client has no event_base: its loop is bare, and its threads
- * receive, watch the time and run the posts themselves. */
+ * receive, watch the time and run the posts themselves. Whoever holds the client's lock has entered
+ * the loop, and is for that time its thread. */
 
 #ifndef HAWSER_NET_LOOP_H
 #define HAWSER_NET_LOOP_H
@@ -48,7 +49,12 @@ struct hawser__loop {
 	unsigned shares, fork_generation;
 	struct event_base *base; /* NULL: bare */
 	bool owns_base;
-	pthread_t thread; /* whoever runs the base */
+	pthread_t thread;              /* whoever runs the base */
+	_Atomic(const void *) entered; /* bare: the thread that has entered it; NULL: none */
+	/* Bare, and watched: something was posted, or an alarm set that is due before the others.
+	 */
+	void (*stir)(void *data);
+	void *stir_data;
 	uint64_t now_ms;  /* CLOCK_MONOTONIC at the last wake-up */
 	uint8_t *scratch; /* HAWSER__READ_BYTES, for one receive at a time */
 	struct hawser__pool pool;
@@ -78,6 +84,19 @@ struct hawser__loop *hawser__loop_share(struct event_base *base);
 void hawser__loop_unshare(struct hawser__loop *loop);
 /** Without an event_base: only the clock, the buffers and the pool. 0 or -ENOMEM. */
 int hawser__loop_init_bare(struct hawser__loop *loop);
+/**
+ * Gives a bare loop alarms, and someone who is told of posts and alarms: `stir` may run on any
+ * thread, for alarms on the one that has entered. 0 or -ENOMEM.
+ */
+int hawser__loop_watch_bare(struct hawser__loop *loop, void (*stir)(void *data), void *data);
+/** The calling thread runs a bare loop from now on, or not any more. */
+void hawser__loop_enter(struct hawser__loop *loop);
+void hawser__loop_leave(struct hawser__loop *loop);
+/** Runs what was put off, and posts, until there is nothing left. On a bare loop its user does. */
+void hawser__loop_run_deferred(struct hawser__loop *loop);
+/** Runs the alarms that are due; returns when the next one is, UINT64_MAX: never. On a bare loop
+ * its user does. */
+uint64_t hawser__loop_run_alarms(struct hawser__loop *loop);
 /** Runs the posts that are left, then frees everything. */
 void hawser__loop_deinit(struct hawser__loop *loop);
 
@@ -105,7 +124,8 @@ void hawser__loop_run_posts(struct hawser__loop *loop);
 /** Runs it once before the loop sleeps. The loop's thread. */
 void hawser__loop_defer(struct hawser__loop *loop, struct hawser__deferred *deferred);
 
-/** Sets or moves an alarm. The loop's thread; on a bare loop it does nothing. */
+/** Sets or moves an alarm. The loop's thread; on a bare loop that nobody watches it does nothing.
+ */
 void hawser__loop_set_alarm(struct hawser__loop *loop, struct hawser__alarm *alarm,
 			    uint64_t due_ms);
 void hawser__loop_clear_alarm(struct hawser__loop *loop, struct hawser__alarm *alarm);

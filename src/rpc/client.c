@@ -6,7 +6,10 @@
 #include "net/socket.h"
 #include "rpc/context.h"
 #include "rpc/flow_options.h"
+#include "rpc/hello.h"
 #include "rpc/outgoing.h"
+#include "rpc/peer.h"
+#include "rpc/peer_call.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -66,6 +69,10 @@ static int check_options(struct hawser_client_options *checked,
 		return hawser__error_set(error, -EINVAL,
 					 "client options: the name has more than %d bytes",
 					 NAME_MAX_BYTES);
+	if (checked->listens && strlen(checked->listens) >= HAWSER_PEER_ADDRESS_SIZE)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: listens has more than %d bytes",
+					 HAWSER_PEER_ADDRESS_SIZE - 1);
 	if (checked->heartbeat_ms && checked->silence_timeout_ms &&
 	    checked->silence_timeout_ms <= checked->heartbeat_ms)
 		return hawser__error_set(error, -EINVAL,
@@ -130,10 +137,22 @@ struct hawser_client *hawser_client_new(const char *address,
 	hawser__list_init(&client->waiters);
 	hawser__list_init(&client->senders);
 	hawser__list_init(&client->pings);
+	client->options.labels = NULL;
+	client->options.listens = NULL;
+	if (hawser__labels_copy(checked.labels, checked.n_labels, "client", &client->labels,
+				error) < 0)
+		goto failed;
+	client->options.labels = client->labels;
 	client->name = hawser__strdup(checked.name);
 	if (!client->name)
 		goto no_memory;
 	client->options.name = client->name;
+	if (checked.listens) {
+		client->listens = hawser__strdup(checked.listens);
+		if (!client->listens)
+			goto no_memory;
+		client->options.listens = client->listens;
+	}
 	if (checked.credentials_length) {
 		client->credentials = hawser__malloc(checked.credentials_length);
 		if (!client->credentials)
@@ -153,8 +172,9 @@ struct hawser_client *hawser_client_new(const char *address,
 	return NULL;
 
 no_memory:
-	hawser__client_release(client);
 	hawser__error_set(error, -ENOMEM, "client %s: out of memory", parsed.text);
+failed:
+	hawser__client_release(client);
 	return NULL;
 }
 
@@ -163,6 +183,8 @@ void hawser__client_release(struct hawser_client *client)
 	if (!client)
 		return;
 	free(client->name);
+	free(client->labels);
+	free(client->listens);
 	if (client->credentials) {
 		explicit_bzero(client->credentials, client->options.credentials_length);
 		free(client->credentials);
@@ -188,6 +210,12 @@ void hawser_client_free(struct hawser_client *client)
 {
 	if (!client)
 		return;
+	if (client->peer) {
+		hawser__log(HAWSER_LOG_WARNING,
+			    "hawser_client_free: a peer's client is the peer's; give the peer back "
+			    "with hawser_peer_unref()");
+		return;
+	}
 	if (client->fork_generation != hawser__fork_generation()) {
 		free_in_child(client);
 		return;
@@ -222,6 +250,7 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 		.ops = ops,
 		.owner = client,
 		.name = client->address.text,
+		.serving = hawser__client_serves(client) ? &client->serving : NULL,
 		.keeps_requests = !client->options.no_session,
 		.max_payload = client->options.max_reply_bytes,
 		.max_unsent = UNSENT_BYTES,
@@ -235,8 +264,10 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 			     .bytes = client->options.slow_peer_bytes},
 	};
 	Hawser__Open open = HAWSER__OPEN__INIT;
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
 	Hawser__Session session;
 	bool is_new = !client->connection;
+	int r;
 
 	if (is_new)
 		client->connection = hawser__connection_new(&setup);
@@ -257,7 +288,10 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 	open.silence_timeout_ms = client->options.silence_timeout_ms;
 	open.stream_window_bytes = client->options.stream_window_bytes;
 	open.session = hawser__client_ask_session(client, &session);
-	if (hawser__connection_put(client->connection, HAWSER__FRAME_OPEN, &open.base) == 0)
+	hawser__client_add_hello(client, &open, &hello);
+	r = hawser__connection_put(client->connection, HAWSER__FRAME_OPEN, &open.base);
+	hawser__hello_unmake(&hello);
+	if (r == 0)
 		return 0;
 	if (is_new) {
 		hawser__connection_free(client->connection);
@@ -296,7 +330,16 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	connection->heartbeat_ms = client->heartbeat_ms;
 	connection->silence_timeout_ms = silence_ms;
 	hawser__socket_set_user_timeout(connection->fd, silence_ms);
-	return hawser__client_take_session(connection, opened);
+	/* Without memory it is as if the server had not said it. */
+	if (opened->hello)
+		hawser__peer_hello(connection, opened->name, opened->hello, NULL, client);
+	if (!hawser__client_take_session(connection, opened))
+		return false;
+	hawser__peer_set_state(connection, HAWSER_PEER_HERE);
+	hawser__peer_probe(connection);
+	if (!client->has_said_hello)
+		hawser__client_say_hello(client);
+	return true;
 }
 
 void hawser__client_rejected(struct hawser__connection *connection,
@@ -359,7 +402,10 @@ uint64_t hawser__client_heartbeat(struct hawser_client *client)
 		quiet_since_ms = client->pinged_ms;
 	if (now_ms - quiet_since_ms >= client->heartbeat_ms) {
 		client->pinged_ms = quiet_since_ms = now_ms;
-		hawser__connection_put_number(connection, HAWSER__FRAME_PING, 0);
+		if (connection->peer)
+			hawser__peer_probe(connection);
+		else
+			hawser__connection_put_number(connection, HAWSER__FRAME_PING, 0);
 		hawser__connection_flush_soon(connection);
 	}
 	return quiet_since_ms + client->heartbeat_ms;
@@ -401,6 +447,8 @@ enum hawser_status hawser_client_call(struct hawser_client *client,
 				  method->request->name);
 		return HAWSER_INVALID_ARGUMENT;
 	}
+	if (client->peer)
+		return hawser__peer_call(client->peer, method, request, reply, context);
 	if (client->options.base) {
 		hawser__error_call(error, HAWSER_FAILED_PRECONDITION, HAWSER_OUTCOME_NOT_SENT,
 				   "%s: this client runs on an event_base; use the _async stub, or "
@@ -409,6 +457,32 @@ enum hawser_status hawser_client_call(struct hawser_client *client,
 		return HAWSER_FAILED_PRECONDITION;
 	}
 	return hawser__client_blocking_call(client, method, request, reply, context);
+}
+
+static struct hawser_call *open_to_peer(struct hawser_peer *peer,
+					const struct hawser_method *method,
+					const ProtobufCMessage *request, hawser_any_fn *callback,
+					void *data, const struct hawser_context *context)
+{
+	if (!callback)
+		return hawser__peer_stream_open(peer, method, request, context);
+	if (!hawser__peer_is_here(peer)) {
+		bool is_gone = atomic_load_explicit(&peer->state, memory_order_relaxed) ==
+			       HAWSER_PEER_GONE;
+
+		if (!is_gone)
+			hawser__log(HAWSER_LOG_WARNING,
+				    "%s: only the thread of the peer's loop may call it without "
+				    "waiting",
+				    method->name);
+		errno = is_gone ? EPIPE : EINVAL;
+		return NULL;
+	}
+	if (!peer->connection) {
+		errno = EPIPE;
+		return NULL;
+	}
+	return hawser__client_loop_open(peer->client, method, request, callback, data, context);
 }
 
 struct hawser_call *hawser_client_open(struct hawser_client *client,
@@ -420,13 +494,15 @@ struct hawser_call *hawser_client_open(struct hawser_client *client,
 
 	if (hawser__client_check(client, NULL) < 0 || !method ||
 	    !hawser__context_is_valid(context) ||
-	    (!callback && (!streams || client->options.base)) ||
+	    (!callback && (!streams || (client->options.base && !client->peer))) ||
 	    (!request && !(method->kind & HAWSER_CLIENT_STREAM)) ||
 	    (request && request->descriptor != method->request) ||
 	    (callback && !client->options.base)) {
 		errno = EINVAL;
 		return NULL;
 	}
+	if (client->peer)
+		return open_to_peer(client->peer, method, request, callback, data, context);
 	if (!client->options.base)
 		return hawser__client_stream_open(client, method, request, context);
 	return hawser__client_loop_open(client, method, request, callback, data, context);
@@ -455,6 +531,9 @@ int hawser_client_connect(struct hawser_client *client, struct hawser_error *err
 
 	if (r < 0)
 		return r;
+	if (client->peer)
+		return hawser__error_set(error, -EINVAL,
+					 "connect: a peer's client is connected by the peer");
 	if (!client->options.base)
 		return hawser__client_blocking_connect(client, error);
 	if (!client->connection)

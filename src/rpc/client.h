@@ -9,6 +9,7 @@
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "rpc/connection.h"
+#include "rpc/incoming.h"
 #include <hawser/client.h>
 #include <hawser/service.h>
 
@@ -18,9 +19,11 @@ enum { HAWSER__SERVER_NAME_MAX = 160 };
 enum hawser__reader { HAWSER__READER_NOBODY, HAWSER__READER_CALLER, HAWSER__READER_KEEPER };
 
 struct hawser_client {
+	struct hawser_peer *peer; /* it only stands for this one, see peer.h; NULL: it connects */
 	struct hawser__address address;
 	struct hawser_client_options options; /* with the defaults filled in */
-	char *name;
+	char *name, *listens;
+	struct hawser_label *labels;
 	uint8_t *credentials;
 	unsigned fork_generation;
 	struct hawser__list calls; /* every call that its owner has not freed; blocking: streams */
@@ -38,8 +41,13 @@ struct hawser_client {
 		unsigned window_ms;     /* the server keeps the session for at least so long */
 		unsigned budget_tenths; /* of retries that are left */
 	} retreat;
+	struct hawser__alarm again_alarm; /* on a base: to connect again, without a connection */
 	uint64_t n_connections, n_resumed, n_sessions_lost, n_retried;
 	char server_name[HAWSER__SERVER_NAME_MAX];
+	/* What it offers to its server; client_serve.c. */
+	struct hawser__registry registry;
+	struct hawser__serving serving; /* its loop is NULL: nothing is offered */
+	bool has_said_hello;            /* in the open that was sent last */
 
 	/* ---- on an event_base ---- */
 	struct hawser__deferred attempt; /* to connect */
@@ -75,6 +83,11 @@ struct hawser_client {
 	atomic_bool is_stopping;
 };
 
+/** A blocking client's lock: whoever has it has entered the client's loop, and on the way out runs
+ * what was put off. On a base both do nothing. client_wait.c */
+void hawser__client_lock(struct hawser_client *client);
+void hawser__client_unlock(struct hawser_client *client);
+
 /** Fails if the client belongs to the parent process, or is NULL. 0 or a negative errno with the
  * error filled. */
 int hawser__client_check(struct hawser_client *client, struct hawser_error *error);
@@ -91,6 +104,22 @@ void hawser__client_rejected(struct hawser__connection *connection,
 /** The last call has ended: that is what a draining server waits for. */
 void hawser__client_calm(struct hawser__connection *connection);
 
+/* client_serve.c */
+/** Puts what it offers into an open, as far as there is room: free with hawser__hello_unmake(). */
+void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
+			      Hawser__Hello *hello);
+/** Tells the server, once the connection is open. */
+void hawser__client_say_hello(struct hawser_client *client);
+/** Whether it stays connected although nobody calls. */
+static inline bool hawser__client_serves(const struct hawser_client *client)
+{
+	return client->serving.loop != NULL;
+}
+/** It is freed. */
+void hawser__client_end_serving(struct hawser_client *client);
+/** The server said hello, later than in opened. */
+void hawser__client_hello(struct hawser__connection *connection, const Hawser__Hello *hello);
+
 /* client_session.c */
 /** The session part of open, in `session`; NULL: none is wanted. */
 Hawser__Session *hawser__client_ask_session(struct hawser_client *client, Hawser__Session *session);
@@ -105,6 +134,9 @@ void hawser__client_lose_session(struct hawser__connection *connection, const ch
 bool hawser__client_away(struct hawser__connection *connection, const struct hawser_error *why);
 /** A try to connect failed. False: that was the last one, and the connection is lost. */
 bool hawser__client_try_failed(struct hawser_client *client, const struct hawser_error *why);
+/** There is no connection any more. A client that serves is to open another: true, and when is in
+ * retreat.next_ms. */
+bool hawser__client_stays(struct hawser_client *client);
 /** While it is away: gives up a session that the server must have given up. */
 void hawser__client_check_window(struct hawser_client *client);
 
@@ -116,8 +148,19 @@ uint64_t hawser__client_heartbeat(struct hawser_client *client);
 /** Starts to connect, from the loop: nothing is told before this has returned. client->connection
  * is set, or NULL without memory. */
 void hawser__client_loop_connect(struct hawser_client *client);
+/** Without a connection, it is time to open one again. */
+void hawser__client_loop_again(struct hawser__alarm *alarm);
 
 /* client_loop.c */
+struct hawser__peer_limits;
+/** What a peer is called with, on its connection's loop. NULL without memory. */
+struct hawser_client *hawser__client_of_peer_new(struct hawser_peer *peer,
+						 struct hawser__connection *connection,
+						 const struct hawser__peer_limits *limits);
+/** The loop ends: what has not ended does so now. */
+void hawser__client_of_peer_end(struct hawser_client *client);
+/** Every call is gone. Any thread. */
+void hawser__client_of_peer_free(struct hawser_client *client);
 int hawser__client_loop_init(struct hawser_client *client);
 /** True: put off until the running callback has returned. */
 bool hawser__client_loop_deinit(struct hawser_client *client);

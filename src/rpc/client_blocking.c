@@ -57,6 +57,8 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 
 	fail_questions(client, why);
 	client->connection = NULL;
+	if (hawser__client_stays(client))
+		pthread_cond_signal(&client->keeper_wake);
 	if (client->is_receiving) {
 		/* The reader is about to find out, and frees it. */
 		client->dead = connection;
@@ -112,6 +114,7 @@ const struct hawser__connection_ops hawser__client_blocking_ops = {
 	.shutdown = on_shutdown,
 	.pong = on_pong,
 	.calm = hawser__client_calm,
+	.hello = hawser__client_hello,
 	.written = hawser__client_stream_written,
 	.away = on_away,
 	.lost = on_lost,
@@ -262,7 +265,7 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 	hawser__content_pack_large(&content, client->options.max_request_bytes);
 	init_call(&call, method);
 	hawser__waiter_init(&call.waiter);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	deadline_ms = hawser__outgoing_deadline(method, context, client->options.timeout_ms,
 						client->loop->now_ms);
@@ -276,7 +279,7 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 		call.waiter.is_done = false;
 		try_call(client, &call, &content, context);
 	}
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 
 	hawser__loan_unref(content.loan);
 	if (!call.outgoing.error.status && !call.outgoing.reply)
@@ -312,14 +315,14 @@ int hawser__client_blocking_init(struct hawser_client *client)
 
 void hawser__client_blocking_deinit(struct hawser_client *client)
 {
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	client->is_stopping = true;
 	pthread_cond_signal(&client->keeper_wake);
 	hawser__loop_wake(client->loop);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	if (client->has_keeper)
 		pthread_join(client->keeper, NULL);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	if (hawser__client_is_open(client)) {
 		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
 
@@ -330,7 +333,9 @@ void hawser__client_blocking_deinit(struct hawser_client *client)
 		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
 					"the client was freed");
 	hawser__client_stream_orphan_all(client);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
+	/* Handlers that still run have to answer before anything goes that they need for that. */
+	hawser__client_end_serving(client);
 	pthread_cond_destroy(&client->opened);
 	pthread_cond_destroy(&client->keeper_wake);
 	pthread_mutex_destroy(&client->lock);

@@ -51,9 +51,20 @@ static void on_resolved(void *data, struct addrinfo *list, const struct hawser_e
 /* What is posted touches what the lock guards. */
 static void run_posts(struct hawser_client *client)
 {
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_run_posts(client->loop);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
+}
+
+/* A client that serves runs its posts on whichever thread has its lock. */
+static bool has_ended(struct hawser_client *client, const struct look_up *look_up)
+{
+	bool has;
+
+	hawser__client_lock(client);
+	has = look_up->has_ended;
+	hawser__client_unlock(client);
+	return has;
 }
 
 static int resolve(struct hawser_client *client, const struct patience *patience,
@@ -66,7 +77,7 @@ static int resolve(struct hawser_client *client, const struct patience *patience
 	if (r < 0)
 		return hawser__error_set(error, r, "connect %s: the look-up could not be started",
 					 client->address.text);
-	while (!look_up.has_ended) {
+	while (!has_ended(client, &look_up)) {
 		r = exhausted(client, patience);
 		if (r < 0) {
 			hawser__resolve_cancel(look_up.resolve);
@@ -143,9 +154,9 @@ static int attempt(struct hawser_client *client, const struct patience *patience
 	struct hawser_error failure = {.status = HAWSER_OK};
 	int fd, r = 0;
 
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	fd = connect_socket(client, patience, &failure);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	if (fd < 0)
 		return no_connection(client, fd, &failure);
@@ -194,9 +205,16 @@ void hawser__client_reconnect(struct hawser_client *client)
 	struct patience patience = {client->loop->now_ms + client->options.connect_timeout_ms,
 				    NULL};
 
-	hawser__client_check_window(client);
-	if (client->connection && client->loop->now_ms >= client->retreat.next_ms)
+	if (client->connection)
+		hawser__client_check_window(client);
+	if (client->loop->now_ms < client->retreat.next_ms)
+		return;
+	if (client->connection)
 		attempt_alone(client, &patience);
+	else if (hawser__client_serves(client) && !client->is_receiving &&
+		 attempt_alone(client, &patience) < 0 && !client->connection)
+		/* Again, after a pause. */
+		hawser__client_stays(client);
 }
 
 int hawser__client_ensure_open(struct hawser_client *client, uint64_t deadline_ms,

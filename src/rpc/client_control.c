@@ -13,11 +13,11 @@ int hawser__client_blocking_connect(struct hawser_client *client, struct hawser_
 	struct hawser_error failure = {.status = HAWSER_OK};
 	int r;
 
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	r = hawser__client_ensure_open(
 		client, client->loop->now_ms + client->options.connect_timeout_ms, NULL, &failure);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	if (r < 0 && error) {
 		*error = failure;
 		error->outcome = HAWSER_OUTCOME_NOT_SENT;
@@ -31,6 +31,8 @@ static int check_blocking(struct hawser_client *client, const char *what,
 {
 	int r = hawser__client_check(client, error);
 
+	if (r == 0 && client->peer)
+		r = hawser__error_set(error, -EINVAL, "%s: a peer is not asked for that", what);
 	if (r == 0 && client->options.base)
 		r = hawser__error_set(error, -EINVAL, "%s: only for clients without an event_base",
 				      what);
@@ -50,7 +52,7 @@ int hawser_client_ping(struct hawser_client *client, uint64_t *rtt_us, struct ha
 	if (r < 0)
 		return r;
 	hawser__waiter_init(&ping.waiter);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	deadline_ms = client->loop->now_ms + client->options.timeout_ms;
 	clock_gettime(CLOCK_MONOTONIC, &before);
@@ -76,7 +78,7 @@ int hawser_client_ping(struct hawser_client *client, uint64_t *rtt_us, struct ha
 	else if (r < 0)
 		hawser__error_set(error, r, "ping %s: %.200s", client->address.text,
 				  r == -ENOMEM ? "out of memory" : client->last_error.message);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	hawser__waiter_deinit(&ping.waiter);
 	if (r == 0 && rtt_us)
 		*rtt_us = (uint64_t)((after.tv_sec - before.tv_sec) * 1000000 +
@@ -98,7 +100,7 @@ int hawser_client_shutdown(struct hawser_client *client, const char *reason,
 		return r;
 	hawser__waiter_init(&wait.waiter);
 	request.text = (char *)(reason ? reason : "");
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	if (client->shutdown_wait) {
 		r = -EALREADY;
@@ -134,7 +136,7 @@ int hawser_client_shutdown(struct hawser_client *client, const char *reason,
 	else if (r < 0)
 		hawser__error_set(error, r, "shutdown %s: %.200s", client->address.text,
 				  client->last_error.message);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	hawser__waiter_deinit(&wait.waiter);
 	return r;
 }
@@ -146,10 +148,8 @@ const char *hawser_client_server_name(struct hawser_client *client, char *buffer
 	buffer[0] = 0;
 	if (hawser__client_check(client, NULL) < 0)
 		return buffer;
-	if (!client->options.base)
-		pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	snprintf(buffer, size, "%s", client->server_name);
-	if (!client->options.base)
-		pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	return buffer;
 }

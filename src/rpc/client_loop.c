@@ -4,6 +4,7 @@
 #include "net/fork.h"
 #include "rpc/client.h"
 #include "rpc/outgoing.h"
+#include "rpc/peer.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -54,15 +55,19 @@ static struct async_call *call_take(struct hawser_client *client)
 static void call_release(struct async_call *call)
 {
 	struct hawser_client *client = call->client;
+	struct hawser_peer *peer = client ? client->peer : NULL;
 
 	hawser__list_unlink(&call->link);
 	hawser__outgoing_deinit(&call->outgoing);
 	if (!client || client->n_spare_calls == SPARE_CALLS) {
 		free(call);
+		hawser_peer_unref(peer);
 		return;
 	}
 	hawser__list_append(&client->spare_calls, &call->link);
 	client->n_spare_calls++;
+	/* With the last one the client goes, too. */
+	hawser_peer_unref(peer);
 }
 
 static void call_back(struct async_call *call, hawser_any_fn *callback,
@@ -201,6 +206,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	call->has_ended = call->is_freed = false;
 	call->in_callback = 0;
 	hawser__list_append(&client->calls, &call->link);
+	hawser_peer_ref(client->peer);
 
 	/* The wake-up may be long ago, by the work of other callbacks. */
 	now_ms = hawser__loop_update_now(client->loop);
@@ -320,16 +326,22 @@ static const struct hawser__outgoing_ops async_ops = {
 
 /* ---- life ---- */
 
-int hawser__client_loop_init(struct hawser_client *client)
+static void init(struct hawser_client *client)
 {
 	size_t limit = client->options.max_reply_bytes * ARENA_FACTOR + ARENA_LEAST;
 
-	client->loop = hawser__loop_share(client->options.base);
-	if (!client->loop)
-		return -errno;
 	hawser__arena_init(&client->replies, limit);
 	hawser__list_init(&client->attempt.link);
 	hawser__list_init(&client->spare_calls);
+}
+
+int hawser__client_loop_init(struct hawser_client *client)
+{
+	client->loop = hawser__loop_share(client->options.base);
+	if (!client->loop)
+		return -errno;
+	init(client);
+	hawser__alarm_init(&client->again_alarm, hawser__client_loop_again);
 	return 0;
 }
 
@@ -349,11 +361,28 @@ again:
 	}
 }
 
+static void free_spare(struct hawser_client *client)
+{
+	while (!hawser__list_empty(&client->spare_calls)) {
+		struct hawser__list *spare = client->spare_calls.next;
+
+		hawser__list_unlink(spare);
+		free(hawser__container_of(spare, struct async_call, link));
+	}
+}
+
 static void free_later(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
 	hawser_client_free(data);
+}
+
+/* Whether, up the stack, the loop is at work with what is to be freed: in a callback of one of its
+ * calls, or in the middle of what came for a handler. */
+static bool is_in_use(const struct hawser_client *client)
+{
+	return client->in_callback || (client->connection && client->connection->is_busy);
 }
 
 bool hawser__client_loop_deinit(struct hawser_client *client)
@@ -363,13 +392,13 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 	if (!client->is_doomed) {
 		client->is_doomed = true;
 		end_all_calls(client);
-		if (client->in_callback)
-			/* Up the stack the loop is at work with what is to be freed. */
+		if (is_in_use(client))
 			event_base_once(client->loop->base, -1, EV_TIMEOUT, free_later, client,
 					&now);
 	}
-	if (client->in_callback)
+	if (is_in_use(client))
 		return true;
+	hawser__loop_clear_alarm(client->loop, &client->again_alarm);
 	if (client->connection && hawser__connection_is_open(client->connection)) {
 		/* The server need not wait for a time-out to know. */
 		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
@@ -387,13 +416,46 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 		hawser__list_unlink(left);
 		hawser__container_of(left, struct async_call, link)->client = NULL;
 	}
-	while (!hawser__list_empty(&client->spare_calls)) {
-		struct hawser__list *spare = client->spare_calls.next;
-
-		hawser__list_unlink(spare);
-		free(hawser__container_of(spare, struct async_call, link));
-	}
+	free_spare(client);
+	hawser__client_end_serving(client);
 	hawser__arena_deinit(&client->replies);
 	hawser__loop_unshare(client->loop);
 	return false;
+}
+
+/* ---- of a peer ---- */
+
+struct hawser_client *hawser__client_of_peer_new(struct hawser_peer *peer,
+						 struct hawser__connection *connection,
+						 const struct hawser__peer_limits *limits)
+{
+	struct hawser_client *client = hawser__calloc(1, sizeof *client);
+
+	if (!client)
+		return NULL;
+	client->peer = peer;
+	client->loop = connection->loop;
+	client->connection = connection;
+	client->fork_generation = hawser__fork_generation();
+	client->options.size = sizeof client->options;
+	client->options.base = connection->loop->base;
+	client->options.timeout_ms = limits->timeout_ms;
+	client->options.max_request_bytes = limits->max_request_bytes;
+	client->options.max_reply_bytes = limits->max_reply_bytes;
+	hawser__list_init(&client->calls);
+	init(client);
+	return client;
+}
+
+void hawser__client_of_peer_end(struct hawser_client *client)
+{
+	client->is_doomed = true;
+	end_all_calls(client);
+}
+
+void hawser__client_of_peer_free(struct hawser_client *client)
+{
+	free_spare(client);
+	hawser__arena_deinit(&client->replies);
+	free(client);
 }

@@ -218,6 +218,17 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 	forget_attempt(client);
 	client->connection = NULL;
 	hawser__connection_free(connection);
+	if (hawser__client_stays(client))
+		hawser__loop_set_alarm(client->loop, &client->again_alarm, client->retreat.next_ms);
+}
+
+void hawser__client_loop_again(struct hawser__alarm *alarm)
+{
+	struct hawser_client *client =
+		hawser__container_of(alarm, struct hawser_client, again_alarm);
+
+	if (!client->connection)
+		hawser__client_loop_connect(client);
 }
 
 static const struct hawser__connection_ops ops = {
@@ -225,6 +236,7 @@ static const struct hawser__connection_ops ops = {
 	.rejected = hawser__client_rejected,
 	.alarm = on_alarm,
 	.calm = hawser__client_calm,
+	.hello = hawser__client_hello,
 	.away = on_away,
 	.lost = on_lost,
 };

@@ -126,6 +126,8 @@ void hawser__client_lose_session(struct hawser__connection *connection, const ch
 	snprintf(error.message, sizeof error.message, "the session was lost: %.150s", why);
 	hawser__log(hawser__connection_calls(connection) ? HAWSER_LOG_WARNING : HAWSER_LOG_INFO,
 		    "%s: %s", client->address.text, error.message);
+	/* What the server asked for in it has nobody to answer to any more. */
+	hawser__incoming_detach_all(connection);
 	retried = hawser__outgoing_restart(connection, &error, client->retreat.budget_tenths / 10);
 	client->n_retried += retried;
 	client->retreat.budget_tenths -= retried * 10;
@@ -212,6 +214,30 @@ bool hawser__client_try_failed(struct hawser_client *client, const struct hawser
 	return true;
 }
 
+bool hawser__client_stays(struct hawser_client *client)
+{
+	struct hawser__retreat *retreat = &client->retreat;
+	uint64_t now_ms = client->loop->now_ms, pause_ms, random;
+
+	if (!hawser__client_serves(client) || !client->n_connections || client->is_doomed ||
+	    atomic_load_explicit(&client->is_stopping, memory_order_relaxed))
+		return false;
+	if (retreat->opened_ms && now_ms - retreat->opened_ms >= longest_pause_ms(client))
+		retreat->tries = 0;
+	if (retreat->opened_ms)
+		retreat->since_ms = now_ms;
+	retreat->opened_ms = 0;
+	/* It was told to go: not at once. */
+	if (!retreat->tries)
+		retreat->tries = 1;
+	pause_ms = longest_pause_ms(client);
+	if (pause_ms && getrandom(&random, sizeof random, 0) == sizeof random)
+		pause_ms = random % (pause_ms + 1);
+	retreat->next_ms = now_ms + pause_ms;
+	retreat->tries++;
+	return true;
+}
+
 void hawser__client_check_window(struct hawser_client *client)
 {
 	struct hawser__connection *connection = client->connection;
@@ -229,8 +255,7 @@ void hawser_client_get_stats(struct hawser_client *client, struct hawser_client_
 
 	if (!stats || stats->size < sizeof stats->size || hawser__client_check(client, NULL) < 0)
 		return;
-	if (!client->options.base)
-		pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	connection = client->connection;
 	now.connections = client->n_connections;
 	now.sessions_resumed = client->n_resumed;
@@ -241,8 +266,7 @@ void hawser_client_get_stats(struct hawser_client *client, struct hawser_client_
 		now.log_bytes = hawser__session_backlog(&connection->session);
 		now.is_connected = hawser__connection_is_open(connection);
 	}
-	if (!client->options.base)
-		pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	now.size = stats->size < sizeof now ? stats->size : sizeof now;
 	memcpy(stats, &now, now.size);
 }

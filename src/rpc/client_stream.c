@@ -144,7 +144,7 @@ static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__c
 		return -EPERM;
 	/* What takes long is done without the lock. */
 	hawser__content_pack_large(&packed, client->options.max_request_bytes);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	if (stream->in_send) {
 		r = misuse(-EBUSY, outgoing, "send: another thread is sending on this call");
 	} else {
@@ -152,7 +152,7 @@ static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__c
 		r = send_now(stream, &packed);
 		stream->in_send = false;
 	}
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	hawser__loan_unref(packed.loan);
 	return r;
 }
@@ -167,13 +167,13 @@ static int stream_end(struct hawser__outgoing *outgoing)
 		return -EPIPE;
 	if (is_the_parents(client))
 		return -EPERM;
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	if (stream->in_send)
 		r = misuse(-EBUSY, outgoing, "end: another thread is sending on this call");
 	else
 		r = hawser__outgoing_send_last(outgoing);
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	return r;
 }
 
@@ -228,13 +228,13 @@ static int received(struct stream *stream, struct hawser__arrival *arrival,
 {
 	struct hawser__outgoing *outgoing = &stream->outgoing;
 
-	pthread_mutex_lock(&stream->client->lock);
+	hawser__client_lock(stream->client);
 	if (message)
 		hawser__stream_taken(outgoing->call.stream, arrival->cost);
 	else
 		hawser__outgoing_spoil(outgoing, arrival->size);
 	stream->in_receive = false;
-	pthread_mutex_unlock(&stream->client->lock);
+	hawser__client_unlock(stream->client);
 	hawser__arrival_free(arrival);
 	return message ? 1 : -1;
 }
@@ -254,9 +254,9 @@ static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **
 		errno = EINVAL;
 		return -1;
 	}
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	if (stream->in_receive) {
-		pthread_mutex_unlock(&client->lock);
+		hawser__client_unlock(client);
 		misuse(-1, outgoing, "receive: another thread is receiving from this call");
 		errno = EBUSY;
 		return -1;
@@ -265,7 +265,7 @@ static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **
 	r = receive_now(stream, &reply, &arrival);
 	if (!arrival)
 		stream->in_receive = false;
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	/* What takes long is done without the lock. */
 	if (arrival) {
 		reply = hawser__arrival_unpack(arrival, NULL);
@@ -288,13 +288,13 @@ static int stream_cancel(struct hawser__outgoing *outgoing)
 		return -EALREADY;
 	if (is_the_parents(client))
 		return -EPERM;
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	if (!stream->has_ended) {
 		hawser__loop_update_now(client->loop);
 		hawser__client_give_up(outgoing, -ECANCELED);
 		r = 0;
 	}
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	return r;
 }
 
@@ -307,9 +307,9 @@ static void stream_release(struct hawser__outgoing *outgoing)
 		return;
 	if (client) {
 		stream_cancel(outgoing);
-		pthread_mutex_lock(&client->lock);
+		hawser__client_lock(client);
 		hawser__list_unlink(&stream->link);
-		pthread_mutex_unlock(&client->lock);
+		hawser__client_unlock(client);
 	}
 	if (outgoing->reply)
 		protobuf_c_message_free_unpacked(outgoing->reply, NULL);
@@ -353,7 +353,7 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 	hawser__waiter_init(&stream->waiter);
 	hawser__waiter_init(&stream->sender);
 	hawser__list_init(&stream->sending);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	hawser__list_append(&client->calls, &stream->link);
 	hawser__loop_update_now(client->loop);
 	outgoing->call.deadline_ms = hawser__outgoing_deadline(
@@ -361,7 +361,7 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 	if (hawser__client_start(client, outgoing, &stream->waiter, request ? &content : NULL,
 				 context) < 0)
 		stream->has_ended = true;
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	if (request)
 		hawser__loan_unref(content.loan);
 	return &outgoing->call;

@@ -14,6 +14,25 @@ enum {
 	KEEPER_MS = 1000,
 };
 
+/* ---- the lock ---- */
+
+void hawser__client_lock(struct hawser_client *client)
+{
+	if (client->options.base)
+		return;
+	pthread_mutex_lock(&client->lock);
+	hawser__loop_enter(client->loop);
+}
+
+void hawser__client_unlock(struct hawser_client *client)
+{
+	if (client->options.base)
+		return;
+	hawser__loop_run_deferred(client->loop);
+	hawser__loop_leave(client->loop);
+	pthread_mutex_unlock(&client->lock);
+}
+
 /* ---- waiting ---- */
 
 void hawser__client_cond_init(pthread_cond_t *cond)
@@ -30,10 +49,13 @@ void hawser__client_cond_wait(struct hawser_client *client, pthread_cond_t *cond
 {
 	struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000 * 1000000)};
 
+	hawser__loop_run_deferred(client->loop);
+	hawser__loop_leave(client->loop);
 	if (until_ms == UINT64_MAX)
 		pthread_cond_wait(cond, &client->lock);
 	else
 		pthread_cond_timedwait(cond, &client->lock, &until);
+	hawser__loop_enter(client->loop);
 	hawser__loop_update_now(client->loop);
 }
 
@@ -72,6 +94,9 @@ void hawser__client_hand_over(struct hawser_client *client)
 			return;
 		}
 	}
+	/* The server may call at any moment. */
+	if (hawser__client_serves(client))
+		pthread_cond_signal(&client->keeper_wake);
 }
 
 /* ---- receiving ---- */
@@ -108,12 +133,12 @@ void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, boo
 		return;
 	}
 	client->is_receiving = connection->has_reader = true;
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	if (patiently || wants_write)
 		found = hawser__client_poll(client, fd, wants_write, until_ms);
 	if (found & (POLLIN | POLLHUP | POLLERR))
 		n = hawser__socket_receive_into(fd, rooms, n_rooms);
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	client->is_receiving = false;
 	hawser__loop_update_now(client->loop);
 
@@ -230,47 +255,63 @@ static void keep(struct hawser_client *client)
 	client->reader = HAWSER__READER_KEEPER;
 	while (!client->is_stopping && hawser__client_is_open(client) && !client->is_connecting &&
 	       hawser__list_empty(&client->waiters)) {
-		uint64_t until_ms;
+		uint64_t until_ms, alarm_ms;
 
 		acknowledge(client);
 		until_ms = hawser__client_heartbeat(client);
+		alarm_ms = hawser__loop_run_alarms(client->loop);
+		hawser__loop_run_deferred(client->loop);
 		if (hawser__client_is_open(client))
-			hawser__client_receive(client, until_ms, true);
+			hawser__client_receive(client, alarm_ms < until_ms ? alarm_ms : until_ms,
+					       true);
 	}
 	hawser__client_hand_over(client);
 }
 
 /* When the keeper is to look again. */
-static uint64_t next_look_ms(const struct hawser_client *client, uint64_t tick_ms)
+static uint64_t next_look_ms(const struct hawser_client *client, uint64_t tick_ms,
+			     uint64_t alarm_ms)
 {
+	uint64_t look_ms = client->loop->now_ms + tick_ms;
+
 	if (!client->connection)
-		return UINT64_MAX;
-	if (hawser__client_is_open(client) || client->is_connecting)
-		return client->loop->now_ms + tick_ms;
-	return client->retreat.next_ms;
+		look_ms = hawser__client_serves(client) ? client->retreat.next_ms : UINT64_MAX;
+	else if (!hawser__client_is_open(client) && !client->is_connecting)
+		look_ms = client->retreat.next_ms;
+	return alarm_ms < look_ms ? alarm_ms : look_ms;
+}
+
+/* Whether the keeper is to receive, so that nothing that comes has to wait for a caller. */
+static bool is_quiet(const struct hawser_client *client, uint64_t tick_ms)
+{
+	return client->reader == HAWSER__READER_NOBODY && hawser__client_is_open(client) &&
+	       !client->is_connecting && hawser__list_empty(&client->waiters) &&
+	       (hawser__client_serves(client) ||
+		client->loop->now_ms - client->connection->call_ms >= tick_ms);
 }
 
 static void *keeper_main(void *data)
 {
 	struct hawser_client *client = data;
 
-	pthread_mutex_lock(&client->lock);
+	hawser__client_lock(client);
 	while (!client->is_stopping) {
-		uint64_t tick_ms = client->heartbeat_ms / 4 + 1;
+		uint64_t tick_ms = client->heartbeat_ms / 4 + 1, alarm_ms;
 
 		if (tick_ms > KEEPER_MS)
 			tick_ms = KEEPER_MS;
-		hawser__client_cond_wait(client, &client->keeper_wake,
-					 next_look_ms(client, tick_ms));
-		if (client->is_stopping || !client->connection || client->is_connecting)
+		alarm_ms = hawser__loop_run_alarms(client->loop);
+		if (!is_quiet(client, tick_ms))
+			hawser__client_cond_wait(client, &client->keeper_wake,
+						 next_look_ms(client, tick_ms, alarm_ms));
+		if (client->is_stopping || client->is_connecting)
 			continue;
 		if (!hawser__client_is_open(client)) {
 			hawser__client_reconnect(client);
 			continue;
 		}
 		acknowledge(client);
-		if (client->reader == HAWSER__READER_NOBODY && hawser__client_is_open(client) &&
-		    client->loop->now_ms - client->connection->call_ms >= tick_ms)
+		if (is_quiet(client, tick_ms))
 			keep(client);
 		else
 			/* A caller waits for something long: the heartbeat goes on. */
@@ -278,7 +319,7 @@ static void *keeper_main(void *data)
 		if (client->connection)
 			hawser__connection_check_slow(client->connection);
 	}
-	pthread_mutex_unlock(&client->lock);
+	hawser__client_unlock(client);
 	return NULL;
 }
 

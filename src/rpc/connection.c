@@ -8,6 +8,7 @@
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
 #include "rpc/outgoing.h"
+#include "rpc/peer.h"
 #include "rpc/stream.h"
 #include "rpc/trace.h"
 #include "util/alloc.h"
@@ -173,6 +174,7 @@ static void finish(struct hawser__connection *connection)
 	connection->is_busy = true;
 	hawser__incoming_detach_all(connection);
 	hawser__outgoing_fail_all(connection, why);
+	hawser__peer_gone(connection);
 	connection->ops->lost(connection, why);
 }
 
@@ -186,6 +188,7 @@ static void go_away(struct hawser__connection *connection)
 	if (fd >= 0)
 		close(fd);
 	connection->why = NULL;
+	hawser__peer_set_state(connection, HAWSER_PEER_AWAY);
 	connection->ops->away(connection, why ? why : &unknown);
 	free(why);
 }
@@ -475,7 +478,7 @@ static const struct hawser_method *method_of(struct hawser__connection *connecti
 					    : NULL;
 		return entry ? entry->method : NULL;
 	}
-	call = frame->kind >= HAWSER__FRAME_MESSAGE
+	call = hawser__frame_is_counted(frame->kind)
 		       ? hawser__call_table_find(&connection->calls, frame->id)
 		       : NULL;
 	return call ? call->method : NULL;
@@ -516,11 +519,14 @@ void hawser__connection_on_frame(struct hawser__connection *connection,
 	case HAWSER__FRAME_PING:
 		if (hawser__connection_put_number(connection, HAWSER__FRAME_PONG, frame->id) < 0)
 			hawser__connection_break(connection, -ENOMEM, "out of memory");
+		else if (connection->session.is_server)
+			/* The client's heartbeat; ours goes along. */
+			hawser__peer_probe(connection);
 		break;
 	case HAWSER__FRAME_PONG:
 		if (frame->id == PROBE)
 			hawser__line_answered(&connection->line, hawser__now_us());
-		else if (connection->ops->pong)
+		else if (!hawser__peer_ponged(connection, frame->id) && connection->ops->pong)
 			connection->ops->pong(connection, frame->id);
 		break;
 	case HAWSER__FRAME_OPEN:
@@ -543,6 +549,9 @@ void hawser__connection_on_frame(struct hawser__connection *connection,
 		break;
 	case HAWSER__FRAME_WINDOW:
 		hawser__stream_window(connection, frame->id, frame->window);
+		break;
+	case HAWSER__FRAME_HELLO:
+		HAND_ON(connection, frame, hello, Hello);
 		break;
 	case HAWSER__FRAME_IGNORED:
 	case HAWSER__FRAME_KINDS:

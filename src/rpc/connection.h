@@ -24,6 +24,7 @@
 struct hawser__connection;
 struct hawser__serving;
 struct hawser__outgoing;
+struct hawser_peer;
 
 /** What the owner does. None may free the connection but lost and finished. */
 struct hawser__connection_ops {
@@ -38,6 +39,8 @@ struct hawser__connection_ops {
 	/** The peer asks us to stop, or refuses to. */
 	void (*shutdown)(struct hawser__connection *connection, const Hawser__Shutdown *shutdown);
 	void (*pong)(struct hawser__connection *connection, uint64_t number);
+	/** What the peer offers has changed. */
+	void (*hello)(struct hawser__connection *connection, const Hawser__Hello *hello);
 	/** We are about to say close, for this reason. */
 	void (*closing)(struct hawser__connection *connection, Hawser__Reason reason);
 	/** The last call in flight has ended. */
@@ -78,7 +81,8 @@ struct hawser__connection {
 	const struct hawser__connection_ops *ops;
 	void *owner;
 	struct hawser__loop *loop;
-	const char *name; /* what its peer is called; NULL: ask the socket */
+	const char *name;         /* what its peer is called; NULL: ask the socket */
+	struct hawser_peer *peer; /* NULL: it said no hello */
 	struct hawser__session session;
 	struct hawser__kept kept; /* server: its session in the store */
 	void *moves_to; /* server: the connection of this loop that goes on, or another worker */

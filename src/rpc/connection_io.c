@@ -3,6 +3,7 @@
 #include "net/socket.h"
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
+#include "rpc/peer.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -121,8 +122,9 @@ static bool is_over(const struct hawser__connection *connection)
 
 static bool is_full(const struct hawser__connection *connection)
 {
-	/* Only what makes us answer has to wait for room; a client's replies do not. */
-	return connection->serving &&
+	/* Only what makes us answer has to wait for room; a client's replies do not. And only one
+	 * end may wait for the other to read, or both would. */
+	return connection->serving && connection->session.is_server &&
 	       hawser__session_unwritten(&connection->session) > connection->max_unsent;
 }
 
@@ -356,6 +358,9 @@ void hawser__connection_received(struct hawser__connection *connection, ssize_t 
 		return;
 	connection->is_busy = true;
 	connection->heard_ms = connection->loop->now_ms;
+	if (connection->peer)
+		atomic_store_explicit(&connection->peer->heard_ms, connection->heard_ms,
+				      memory_order_relaxed);
 	if (n > 0) {
 		take_in(connection, (size_t)n);
 	} else if (n == 0) {

@@ -10,6 +10,14 @@ struct hawser__outgoing;
 /** Whether it was made with HAWSER_CONTEXT_INIT of this or an earlier version, or is NULL. */
 bool hawser__context_is_valid(const struct hawser_context *context);
 
+/** Whether the call is not to wait for a connection. */
+static inline bool hawser__context_fails_if_away(const struct hawser_context *context)
+{
+	return context &&
+	       context->size >= offsetof(struct hawser_context, fail_if_away) + sizeof(bool) &&
+	       context->fail_if_away;
+}
+
 /** Whether hawser_context_cancel() was called. NULL: no. Any thread. */
 bool hawser__context_is_cancelled(const struct hawser_context *context);
 

@@ -9,6 +9,7 @@
 #include "util/log.h"
 #include "wire/outbox.h"
 #include <errno.h>
+#include <hawser/peer.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -234,6 +235,7 @@ static void keep(struct hawser__incoming *incoming)
 	is_found = hawser__call_table_insert_peers(&connection->calls, &incoming->call) == 0;
 	hawser__list_append(&connection->incoming, &incoming->link);
 	incoming->is_linked = true;
+	incoming->peer = hawser_peer_ref(connection->peer);
 	if (incoming->call.deadline_ms != UINT64_MAX)
 		hawser__loop_set_alarm(connection->loop, &incoming->alarm,
 				       incoming->call.deadline_ms);
@@ -402,6 +404,7 @@ static void init(struct hawser__incoming *incoming, struct hawser__connection *c
 	incoming->entry = entry;
 	incoming->connection = connection;
 	hawser__alarm_init(&incoming->alarm, on_deadline);
+	incoming->peer = NULL;
 	incoming->request = NULL;
 	incoming->extras = NULL;
 	incoming->on_cancel = NULL;

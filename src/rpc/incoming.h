@@ -46,8 +46,9 @@ struct hawser__incoming {
 	struct hawser__serving *serving;
 	const struct hawser__entry *entry;
 	struct hawser__connection *connection; /* NULL: gone */
-	struct hawser__list link;              /* the connection's calls; or the free slots */
-	struct hawser__alarm alarm;            /* the deadline */
+	struct hawser_peer *peer; /* a reference, once it is kept beyond its handler; may be NULL */
+	struct hawser__list link; /* the connection's calls; or the free slots */
+	struct hawser__alarm alarm; /* the deadline */
 	struct hawser__arena arena;
 	ProtobufCMessage *request;
 	struct hawser__arrival *arrival; /* what the request borrows from; NULL: nothing */

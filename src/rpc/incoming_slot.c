@@ -4,6 +4,7 @@
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include <errno.h>
+#include <hawser/peer.h>
 #include <string.h>
 
 /* Arenas of free slots beyond so many give their memory back. */
@@ -101,6 +102,8 @@ static void release_more(struct hawser__incoming *incoming)
 	incoming->arrival = NULL;
 	incoming->data = NULL;
 	incoming->free_data = NULL;
+	hawser_peer_unref(incoming->peer);
+	incoming->peer = NULL;
 	if (free_data)
 		free_data(data);
 }
@@ -111,7 +114,7 @@ void hawser__slot_release(struct hawser__incoming *incoming)
 	unsigned generation = atomic_load_explicit(&incoming->state, memory_order_relaxed) &
 			      HAWSER__SLOT_GENERATION;
 
-	if (incoming->call.stream || incoming->arrival || incoming->data)
+	if (incoming->call.stream || incoming->arrival || incoming->data || incoming->peer)
 		release_more(incoming);
 	/* From here on, handles of the old generation are recognised as stale. */
 	generation = (generation + 2) & HAWSER__SLOT_GENERATION;
@@ -145,6 +148,7 @@ void hawser__serving_deinit(struct hawser__serving *serving)
 
 			hawser__stream_free(incoming->call.stream);
 			hawser__arrival_free(incoming->arrival);
+			hawser_peer_unref(incoming->peer);
 			hawser__arena_deinit(&incoming->arena);
 			if (incoming->free_data)
 				incoming->free_data(incoming->data);

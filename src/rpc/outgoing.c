@@ -3,7 +3,9 @@
 #include "rpc/outgoing.h"
 
 #include "rpc/connection.h"
+#include "rpc/context.h"
 #include "rpc/metadata.h"
+#include "rpc/peer.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/buffer.h"
@@ -125,6 +127,17 @@ static int check(struct hawser__outgoing *outgoing, struct hawser__connection *c
 	size_t waiting = crowd(connection, length);
 	int r;
 
+	if (connection->peer && method != connection->last_method) {
+		char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+		if (hawser__peer_lacks(connection->peer, method, text, sizeof text))
+			return refuse(outgoing, HAWSER_UNIMPLEMENTED, -ENOENT, "%s", text);
+	}
+	if (hawser__context_fails_if_away(context) && !hawser__connection_is_open(connection))
+		return refuse(outgoing, HAWSER_UNAVAILABLE, -ENOTCONN,
+			      "%s: there is no connection at the moment, and the call is not to "
+			      "wait for one (fail_if_away)",
+			      method->name);
 	if (outgoing->call.deadline_ms <= now_ms)
 		return refuse(outgoing, HAWSER_DEADLINE_EXCEEDED, -ETIMEDOUT,
 			      "%s: the deadline passed before the call was sent", method->name);

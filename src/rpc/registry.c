@@ -11,6 +11,7 @@
 struct hawser__registered {
 	struct hawser__registered *next;
 	const struct hawser_service *service;
+	bool is_withdrawn; /* stays for the calls that it serves */
 	struct hawser__entry entries[];
 };
 
@@ -87,10 +88,23 @@ static int insert(struct hawser__registry *registry, uint64_t key, struct hawser
 				 entry->method->name, entry->method->id, taken->method->name);
 }
 
+/* Withdrawn before, and the same: it serves again, in the same place. */
+static struct hawser__registered *find_again(const struct hawser__registry *registry,
+					     const struct hawser_service *service,
+					     const void *handlers, const void *data)
+{
+	struct hawser__registered *at = registry->first;
+
+	while (at && !(at->is_withdrawn && at->service == service && service->n_methods &&
+		       at->entries[0].handlers == handlers && at->entries[0].data == data))
+		at = at->next;
+	return at;
+}
+
 int hawser__registry_add(struct hawser__registry *registry, const struct hawser_service *service,
 			 const void *handlers, void *data, struct hawser_error *error)
 {
-	struct hawser__registered *registered;
+	struct hawser__registered *registered, *again;
 	size_t n = 0;
 	int r = check(service, error);
 
@@ -99,12 +113,13 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 	if (!handlers)
 		return hawser__error_set(error, -EINVAL, "register %s: the handlers are NULL",
 					 service->name);
-	registered = hawser__malloc(sizeof *registered +
-				    service->n_methods * sizeof *registered->entries);
+	registered = again = find_again(registry, service, handlers, data);
+	if (!registered)
+		registered = hawser__malloc(sizeof *registered +
+					    service->n_methods * sizeof *registered->entries);
 	if (!registered)
 		return hawser__error_set(error, -ENOMEM, "register %s: out of memory",
 					 service->name);
-	registered->next = NULL;
 	registered->service = service;
 	for (; n < service->n_methods && r == 0; n++) {
 		struct hawser__entry *entry = &registered->entries[n];
@@ -129,15 +144,64 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 			hawser__map_remove(&registry->methods, method->id);
 			hawser__map_remove(&registry->methods, name_key(method->name));
 		}
-		free(registered);
+		if (!again)
+			free(registered);
 		return r;
 	}
+	registered->is_withdrawn = false;
+	if (again)
+		return 0;
+	registered->next = NULL;
 	if (registry->last)
 		registry->last->next = registered;
 	else
 		registry->first = registered;
 	registry->last = registered;
 	return 0;
+}
+
+int hawser__registry_remove(struct hawser__registry *registry, const struct hawser_service *service)
+{
+	struct hawser__registered *at = registry->first;
+
+	while (at && (at->service != service || at->is_withdrawn))
+		at = at->next;
+	if (!at)
+		return -ENOENT;
+	at->is_withdrawn = true;
+	for (size_t i = 0; i < service->n_methods; i++) {
+		hawser__map_remove(&registry->methods, service->methods[i].id);
+		hawser__map_remove(&registry->methods, name_key(service->methods[i].name));
+	}
+	return 0;
+}
+
+static const struct hawser__registered *next_served(const struct hawser__registered *at)
+{
+	while (at && at->is_withdrawn)
+		at = at->next;
+	return at;
+}
+
+size_t hawser__registry_count(const struct hawser__registry *registry)
+{
+	size_t count = 0;
+
+	for (const struct hawser__registered *at = next_served(registry->first); at;
+	     at = next_served(at->next))
+		count++;
+	return count;
+}
+
+size_t hawser__registry_list(const struct hawser__registry *registry, const char **names,
+			     size_t max)
+{
+	const struct hawser__registered *at = next_served(registry->first);
+	size_t n = 0;
+
+	for (; at && n < max; at = next_served(at->next))
+		names[n++] = at->service->name;
+	return n;
 }
 
 const struct hawser__entry *hawser__registry_find_name(const struct hawser__registry *registry,
@@ -202,7 +266,8 @@ const char *hawser__registry_explain(const struct hawser__registry *registry, co
 		add(&text, "no method has the id ");
 		add(&text, number);
 	}
-	for (const struct hawser__registered *at = registry->first; at && slash; at = at->next) {
+	for (const struct hawser__registered *at = next_served(registry->first); at && slash;
+	     at = next_served(at->next)) {
 		const struct hawser_service *service = at->service;
 		size_t length = (size_t)(slash - name);
 
@@ -217,9 +282,11 @@ const char *hawser__registry_explain(const struct hawser__registry *registry, co
 		}
 		return buffer;
 	}
-	add(&text, registry->first ? "; the server offers " : "; the server offers no service");
-	for (const struct hawser__registered *at = registry->first; at; at = at->next) {
-		add(&text, at == registry->first ? "" : ", ");
+	const struct hawser__registered *first = next_served(registry->first);
+
+	add(&text, first ? "; it offers " : "; it offers no service");
+	for (const struct hawser__registered *at = first; at; at = next_served(at->next)) {
+		add(&text, at == first ? "" : ", ");
 		add(&text, at->service->name);
 	}
 	return buffer;

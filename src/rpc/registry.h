@@ -1,7 +1,8 @@
 /* The services that a process offers: from a method's id or name to its handler.
  *
- * One hash look-up per call, however many methods there are. Filled before the
- * server runs and only read afterwards, so that all loops share it without a lock. */
+ * One hash look-up per call, however many methods there are. A server's is filled before it
+ * runs and only read afterwards, so that all loops share it without a lock. A client's may
+ * change at any time, on its one loop. */
 
 #ifndef HAWSER_RPC_REGISTRY_H
 #define HAWSER_RPC_REGISTRY_H
@@ -32,6 +33,16 @@ void hawser__registry_deinit(struct hawser__registry *registry);
 /** 0, -EINVAL, -EEXIST or -ENOMEM; all of the service or nothing. */
 int hawser__registry_add(struct hawser__registry *registry, const struct hawser_service *service,
 			 const void *handlers, void *data, struct hawser_error *error);
+
+/** Takes a service out again; calls that it has begun to serve go on. 0 or -ENOENT. */
+int hawser__registry_remove(struct hawser__registry *registry,
+			    const struct hawser_service *service);
+
+/** How many services are served. */
+size_t hawser__registry_count(const struct hawser__registry *registry);
+/** The names of the first `max` of them, in the order of their registration. Returns how many. */
+size_t hawser__registry_list(const struct hawser__registry *registry, const char **names,
+			     size_t max);
 
 /** Gives a method's requests to `handler`. 0 or -ENOENT. */
 int hawser__registry_set_raw(struct hawser__registry *registry, const char *name,

@@ -27,6 +27,7 @@ enum {
 	HEARTBEAT_MS = 15000,
 	SILENT_HEARTBEATS = 3,
 	DRAIN_TIMEOUT_MS = 10000,
+	TIMEOUT_MS = 30000,
 	UNIX_MODE = 0600,
 	LOOPS_MOST = 256,
 	NAME_MAX_BYTES = 128,
@@ -96,6 +97,7 @@ static int check_options(struct hawser_server_options *checked,
 					    ? SILENT_HEARTBEATS * checked->heartbeat_ms
 					    : UINT_MAX);
 	DEFAULT(drain_timeout_ms, DRAIN_TIMEOUT_MS);
+	DEFAULT(timeout_ms, TIMEOUT_MS);
 	DEFAULT(unix_mode, UNIX_MODE);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
@@ -352,6 +354,10 @@ static int worker_init(struct hawser__worker *worker, struct hawser_server *serv
 	worker->serving.max_request_bytes = server->options.max_request_bytes;
 	worker->serving.max_reply_bytes = server->options.max_reply_bytes;
 	worker->serving.max_calls = server->options.max_calls;
+	hawser__list_init(&worker->peers.list);
+	worker->peers.limits = (struct hawser__peer_limits){server->options.timeout_ms,
+							    server->options.max_reply_bytes,
+							    server->options.max_request_bytes};
 	return 0;
 }
 
@@ -367,6 +373,7 @@ struct hawser_server *hawser_server_new(const struct hawser_server_options *opti
 	server = hawser__calloc(1, sizeof *server);
 	if (server) {
 		server->options = checked;
+		server->options.labels = NULL;
 		server->listeners_end = &server->listeners;
 		server->stop_fd = -1;
 		pthread_mutex_init(&server->sessions_lock, NULL);
@@ -380,6 +387,12 @@ struct hawser_server *hawser_server_new(const struct hawser_server_options *opti
 		hawser__error_set(error, -ENOMEM, "server: out of memory");
 		return NULL;
 	}
+	if (hawser__labels_copy(checked.labels, checked.n_labels, "server", &server->labels,
+				error) < 0) {
+		hawser_server_free(server);
+		return NULL;
+	}
+	server->options.labels = server->labels;
 	for (; server->n_workers < checked.loops; server->n_workers++) {
 		r = worker_init(&server->workers[server->n_workers], server);
 		if (r < 0)
@@ -406,6 +419,7 @@ void hawser_server_free(struct hawser_server *server)
 
 		hawser__loop_adopt(&worker->loop);
 		hawser__worker_cut(worker);
+		hawser__peers_end(&worker->peers);
 		if (i == 0 && server->stop_fd >= 0) {
 			event_del(&server->stop_event);
 			close(server->stop_fd);
@@ -423,6 +437,7 @@ void hawser_server_free(struct hawser_server *server)
 	hawser__store_deinit(&server->sessions);
 	pthread_mutex_destroy(&server->sessions_lock);
 	free(server->workers);
+	free(server->labels);
 	free(server->name);
 	free(server);
 }

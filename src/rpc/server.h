@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
+#include "rpc/peer.h"
 #include "wire/store.h"
 #include <hawser/server.h>
 
@@ -27,6 +28,7 @@ struct hawser__worker {
 	struct hawser_server *server;
 	struct hawser__loop loop;
 	struct hawser__serving serving;
+	struct hawser__peers peers; /* those of its sessions, and those that someone still holds */
 	struct hawser__list connections;
 	uint32_t n_connections;
 	bool is_draining, has_drained;
@@ -52,6 +54,7 @@ struct hawser__listener {
 struct hawser_server {
 	struct hawser_server_options options; /* with the defaults filled in */
 	char *name;
+	struct hawser_label *labels;
 	struct hawser__registry registry;
 	struct hawser__worker *workers;
 	unsigned n_workers, next_worker;

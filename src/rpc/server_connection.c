@@ -132,7 +132,9 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 	const struct hawser__session *session = &connection->session;
 	Hawser__Opened opened = HAWSER__OPENED__INIT;
 	Hawser__Session told = HAWSER__SESSION__INIT;
+	Hawser__Hello hello;
 	char problems[PROBLEMS_MAX][HAWSER_ERROR_MESSAGE_SIZE], *pointers[PROBLEMS_MAX];
+	int r;
 
 	connection->call_ms = connection->loop->now_ms;
 	connection->max_peer_message = open->max_reply_bytes ? (size_t)open->max_reply_bytes
@@ -165,11 +167,28 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 			opened.n_problems++;
 		}
 	}
-	if (hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base) < 0)
+	if (hawser__hello_make(&hello, &server->registry, options->labels, options->n_labels, NULL))
+		opened.hello = &hello;
+	r = hawser__connection_put(connection, HAWSER__FRAME_OPENED, &opened.base);
+	hawser__hello_unmake(&hello);
+	if (r == 0 && open->hello)
+		r = hawser__peer_hello(connection, open->name, open->hello,
+				       &worker_of(connection)->peers, NULL);
+	if (r < 0) {
 		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
 					"out of memory");
-	else
-		set_alarm(connection);
+		return;
+	}
+	set_alarm(connection);
+	hawser__peer_set_state(connection, HAWSER_PEER_HERE);
+	hawser__peer_probe(connection);
+}
+
+static void on_hello(struct hawser__connection *connection, const Hawser__Hello *hello)
+{
+	/* Without memory what it said before stands. */
+	hawser__peer_hello(connection, connection->peer ? NULL : "", hello,
+			   &worker_of(connection)->peers, NULL);
 }
 
 static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
@@ -360,6 +379,7 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 static const struct hawser__connection_ops ops = {
 	.open = on_open,
 	.shutdown = on_shutdown,
+	.hello = on_hello,
 	.closing = on_closing,
 	.calm = on_calm,
 	.alarm = on_alarm,

@@ -85,6 +85,7 @@ static const ProtobufCMessageDescriptor *body_type(enum hawser__frame_kind kind)
 		[HAWSER__FRAME_END] = &hawser__end__descriptor,
 		[HAWSER__FRAME_CANCEL] = &hawser__cancel__descriptor,
 		[HAWSER__FRAME_WINDOW] = &hawser__window__descriptor,
+		[HAWSER__FRAME_HELLO] = &hawser__hello__descriptor,
 	};
 
 	return types[kind];
@@ -106,13 +107,19 @@ static void add_call(struct line *line, const struct hawser__frame *frame,
 		add(line, " %s", hawser_status_name((enum hawser_status)frame->status));
 }
 
+/* Whether this end made the call: the one that accepted made those with even ids. */
+static bool is_callers(const struct hawser__connection *connection, uint64_t id)
+{
+	return (id & 1) != connection->session.is_server;
+}
+
 static void trace(struct hawser__connection *connection, bool is_sent,
 		  const struct hawser__frame *frame, const struct hawser_method *method,
 		  bool is_piece)
 {
 	size_t size = LINE_HEAD + 2 * (hawser__trace_max_message_bytes() + 64);
 	struct line line = {hawser__malloc(size), size, 0};
-	bool is_call = frame->kind >= HAWSER__FRAME_CALL;
+	bool is_call = hawser__frame_is_counted(frame->kind);
 	const ProtobufCMessageDescriptor *type = NULL;
 	struct timespec now;
 	struct tm local;
@@ -143,7 +150,8 @@ static void trace(struct hawser__connection *connection, bool is_sent,
 	else if (method && frame->kind == HAWSER__FRAME_END && frame->status == HAWSER_OK)
 		type = method->reply;
 	else if (method && frame->kind == HAWSER__FRAME_MESSAGE)
-		type = is_sent == connection->session.is_server ? method->reply : method->request;
+		type = is_sent == is_callers(connection, frame->id) ? method->request
+								    : method->reply;
 	if (frame->last)
 		add(&line, " last");
 	if (type)

@@ -16,11 +16,16 @@ enum { FIELD_ACK = 13, FIELD_IGNORABLE = 14, FIELD_PAYLOAD = 15 };
 const char *hawser__frame_kind_name(enum hawser__frame_kind kind)
 {
 	static const char *const names[HAWSER__FRAME_KINDS] = {
-		"ignored",  "open", "opened",  "rejected", "ping",   "pong",   "close",
-		"shutdown", "call", "message", "end",      "cancel", "window",
+		"ignored", "open",
+		"opened",  "rejected",
+		"ping",    "pong",
+		"close",   "shutdown",
+		"call",    "message",
+		"end",     "cancel",
+		"window",  [HAWSER__FRAME_HELLO] = "hello",
 	};
 
-	return (unsigned)kind < HAWSER__FRAME_KINDS ? names[kind] : "unknown";
+	return (unsigned)kind < HAWSER__FRAME_KINDS && names[kind] ? names[kind] : "unknown";
 }
 
 /* ---- reading ---- */
@@ -165,6 +170,11 @@ static int malformed(const char **why, const char *text)
 	return -EBADMSG;
 }
 
+static bool is_kind(uint64_t field)
+{
+	return field <= HAWSER__FRAME_WINDOW || field == HAWSER__FRAME_HELLO;
+}
+
 int hawser__frame_decode_head(struct hawser__frame *frame, const uint8_t *data, size_t available,
 			      size_t length, const char **why)
 {
@@ -192,7 +202,7 @@ int hawser__frame_decode_head(struct hawser__frame *frame, const uint8_t *data, 
 			if (value >= (size_t)(reader.end - reader.at))
 				break;
 			reader.at += value;
-		} else if (field < HAWSER__FRAME_KINDS && type == WIRE_BYTES) {
+		} else if (is_kind(field) && type == WIRE_BYTES) {
 			if (known)
 				return malformed(why, "it is of two kinds at once");
 			if (!read_length(&reader, &size))
@@ -465,9 +475,29 @@ uint8_t *hawser__frame_put_number(struct hawser__buffer *out, enum hawser__frame
 	return put_frame(out, kind, 0, fields, (size_t)(at - fields), NULL, 0, 0);
 }
 
+/* The one kind whose tag takes two bytes, and that every receiver may skip. */
+static uint8_t *put_hello(struct hawser__buffer *out, const uint8_t *body, size_t body_length)
+{
+	size_t length = 2 + varint_length(body_length) + body_length + 2;
+	uint8_t *at = hawser__buffer_reserve(out, HAWSER__FRAME_PREFIX + length);
+
+	if (!at)
+		return NULL;
+	at = put_prefix(at, length);
+	*at++ = TAG(FIELD_IGNORABLE, WIRE_VARINT);
+	*at++ = 1;
+	at = put_varint(at, HAWSER__FRAME_HELLO << 3 | WIRE_BYTES);
+	at = put_varint(at, body_length);
+	memcpy(at, body, body_length);
+	hawser__buffer_commit(out, HAWSER__FRAME_PREFIX + length);
+	return at + body_length;
+}
+
 uint8_t *hawser__frame_put_body(struct hawser__buffer *out, enum hawser__frame_kind kind,
 				const uint8_t *body, size_t body_length)
 {
+	if (kind == HAWSER__FRAME_HELLO)
+		return put_hello(out, body, body_length);
 	return put_frame(out, kind, 0, body, body_length, NULL, 0, 0);
 }
 

@@ -29,6 +29,8 @@ enum hawser__frame_kind {
 	HAWSER__FRAME_END = 10,
 	HAWSER__FRAME_CANCEL = 11,
 	HAWSER__FRAME_WINDOW = 12,
+	/* Those between are the frame's other fields. */
+	HAWSER__FRAME_HELLO = 16,
 	HAWSER__FRAME_KINDS,
 };
 

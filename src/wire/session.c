@@ -120,7 +120,7 @@ static int admit(struct hawser__session *session, const struct hawser__frame *fr
 		if (frame->id <= session->last_call)
 			return broken(problem, "its id is not above that of the last call", frame);
 		session->last_call = frame->id;
-	} else if (frame->kind >= HAWSER__FRAME_MESSAGE && frame->id == 0) {
+	} else if (hawser__frame_is_counted(frame->kind) && frame->id == 0) {
 		return broken(problem, "it names no call", frame);
 	}
 	return 0;

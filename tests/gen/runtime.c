@@ -25,6 +25,18 @@ int hawser_server_add(struct hawser_server *server, const struct hawser_service 
 	return answer_number;
 }
 
+int hawser_client_add(struct hawser_client *client, const struct hawser_service *service,
+		      const void *handlers, void *data, struct hawser_error *error)
+{
+	asked = (struct asked){.function = __func__,
+			       .object = client,
+			       .service = service,
+			       .handlers = handlers,
+			       .data = data,
+			       .context = error};
+	return answer_number;
+}
+
 enum hawser_status hawser_client_call(struct hawser_client *client,
 				      const struct hawser_method *method,
 				      const ProtobufCMessage *request, ProtobufCMessage **reply,

@@ -311,6 +311,7 @@ void peer_judge(struct peer *peer, const struct hawser__frame *frame)
 	case HAWSER__FRAME_IGNORED:
 	case HAWSER__FRAME_PONG:
 	case HAWSER__FRAME_SHUTDOWN:
+	case HAWSER__FRAME_HELLO:
 	case HAWSER__FRAME_KINDS:
 		break;
 	}

@@ -109,6 +109,12 @@ int notes_register(struct hawser_server *server, const struct notes_service *ser
 	return hawser_server_add(server, &notes_descriptor, service, data, error);
 }
 
+int notes_offer(struct hawser_client *client, const struct notes_service *service, void *data,
+		struct hawser_error *error)
+{
+	return hawser_client_add(client, &notes_descriptor, service, data, error);
+}
+
 int notes_add_reply(struct hawser_call *call, const Note *reply)
 {
 	return hawser_call_send(call, &notes_methods[METHOD_NOTES_ADD],

@@ -56,6 +56,10 @@ struct notes_service {
 int notes_register(struct hawser_server *server, const struct notes_service *service, void *data,
 		   struct hawser_error *error);
 
+/** Lets the client's server call `service` as well. As hawser_client_add(). */
+int notes_offer(struct hawser_client *client, const struct notes_service *service, void *data,
+		struct hawser_error *error);
+
 /* _reply sends a reply; hawser_call_end() ends a stream of them. _fail(call,
  * status, format, ...) ends the call without one. They return as
  * hawser_call_send() and hawser_call_fail(). */

@@ -137,6 +137,12 @@ int demo_greeter_register(struct hawser_server *server, const struct demo_greete
 	return hawser_server_add(server, &demo_greeter_descriptor, service, data, error);
 }
 
+int demo_greeter_offer(struct hawser_client *client, const struct demo_greeter_service *service,
+		       void *data, struct hawser_error *error)
+{
+	return hawser_client_add(client, &demo_greeter_descriptor, service, data, error);
+}
+
 int demo_greeter_hello_reply(struct hawser_call *call, const Demo__HelloReply *reply)
 {
 	return hawser_call_send(call, &methods[METHOD_HELLO], (const ProtobufCMessage *)reply);

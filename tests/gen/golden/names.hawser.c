@@ -350,6 +350,14 @@ int deep_in_ner__pkg_httpapi_register(struct hawser_server *server,
 				 error);
 }
 
+int deep_in_ner__pkg_httpapi_offer(struct hawser_client *client,
+				   const struct deep_in_ner__pkg_httpapi_service *service,
+				   void *data, struct hawser_error *error)
+{
+	return hawser_client_add(client, &deep_in_ner__pkg_httpapi_descriptor, service, data,
+				 error);
+}
+
 int deep_in_ner__pkg_httpapi_get_url_reply(struct hawser_call *call,
 					   const Deep__InNerPkg__HTTPServer2Go__InnerMost *reply)
 {
@@ -965,6 +973,13 @@ int deep_in_ner__pkg_words_register(struct hawser_server *server,
 				    void *data, struct hawser_error *error)
 {
 	return hawser_server_add(server, &deep_in_ner__pkg_words_descriptor, service, data, error);
+}
+
+int deep_in_ner__pkg_words_offer(struct hawser_client *client,
+				 const struct deep_in_ner__pkg_words_service *service, void *data,
+				 struct hawser_error *error)
+{
+	return hawser_client_add(client, &deep_in_ner__pkg_words_descriptor, service, data, error);
 }
 
 int deep_in_ner__pkg_words_delete_reply(struct hawser_call *call,

@@ -85,6 +85,11 @@ int deep_in_ner__pkg_httpapi_register(struct hawser_server *server,
 				      const struct deep_in_ner__pkg_httpapi_service *service,
 				      void *data, struct hawser_error *error);
 
+/** Lets the client's server call `service` as well. As hawser_client_add(). */
+int deep_in_ner__pkg_httpapi_offer(struct hawser_client *client,
+				   const struct deep_in_ner__pkg_httpapi_service *service,
+				   void *data, struct hawser_error *error);
+
 /* _reply sends a reply; hawser_call_end() ends a stream of them. _fail(call,
  * status, format, ...) ends the call without one. They return as
  * hawser_call_send() and hawser_call_fail(). */
@@ -424,6 +429,11 @@ struct deep_in_ner__pkg_words_service {
 int deep_in_ner__pkg_words_register(struct hawser_server *server,
 				    const struct deep_in_ner__pkg_words_service *service,
 				    void *data, struct hawser_error *error);
+
+/** Lets the client's server call `service` as well. As hawser_client_add(). */
+int deep_in_ner__pkg_words_offer(struct hawser_client *client,
+				 const struct deep_in_ner__pkg_words_service *service, void *data,
+				 struct hawser_error *error);
 
 /* _reply ends the call with its reply, _fail(call, status, format, ...) without
  * one. They return as hawser_call_send() and hawser_call_fail(). */

@@ -151,6 +151,12 @@ int vault_store_register(struct hawser_server *server, const struct vault_store_
 	return hawser_server_add(server, &vault_store_descriptor, service, data, error);
 }
 
+int vault_store_offer(struct hawser_client *client, const struct vault_store_service *service,
+		      void *data, struct hawser_error *error)
+{
+	return hawser_client_add(client, &vault_store_descriptor, service, data, error);
+}
+
 int vault_store_get_reply(struct hawser_call *call, const Vault__Value *reply)
 {
 	return hawser_call_send(call, &store_methods[METHOD_STORE_GET],
@@ -314,6 +320,12 @@ int vault_door_register(struct hawser_server *server, const struct vault_door_se
 			void *data, struct hawser_error *error)
 {
 	return hawser_server_add(server, &vault_door_descriptor, service, data, error);
+}
+
+int vault_door_offer(struct hawser_client *client, const struct vault_door_service *service,
+		     void *data, struct hawser_error *error)
+{
+	return hawser_client_add(client, &vault_door_descriptor, service, data, error);
 }
 
 int vault_door_open_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply)

@@ -49,6 +49,10 @@ struct vault_store_service {
 int vault_store_register(struct hawser_server *server, const struct vault_store_service *service,
 			 void *data, struct hawser_error *error);
 
+/** Lets the client's server call `service` as well. As hawser_client_add(). */
+int vault_store_offer(struct hawser_client *client, const struct vault_store_service *service,
+		      void *data, struct hawser_error *error);
+
 /* _reply ends the call with its reply, _fail(call, status, format, ...) without
  * one. They return as hawser_call_send() and hawser_call_fail(). */
 int vault_store_get_reply(struct hawser_call *call, const Vault__Value *reply);
@@ -165,6 +169,10 @@ struct vault_door_service {
 /** Serves `service`; a handler left NULL answers UNIMPLEMENTED. As hawser_server_add(). */
 int vault_door_register(struct hawser_server *server, const struct vault_door_service *service,
 			void *data, struct hawser_error *error);
+
+/** Lets the client's server call `service` as well. As hawser_client_add(). */
+int vault_door_offer(struct hawser_client *client, const struct vault_door_service *service,
+		     void *data, struct hawser_error *error);
 
 /* _reply ends the call with its reply, _fail(call, status, format, ...) without
  * one. They return as hawser_call_send() and hawser_call_fail(). */

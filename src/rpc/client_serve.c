@@ -1,0 +1,157 @@
+/* A client that serves: what it offers, and how its server learns of it.
+ *
+ * Handlers get their calls from the same connection code as a server's. What is different is only
+ * who keeps the connection: a client that serves opens it again however it ended. */
+
+#include "net/fork.h"
+#include "rpc/client.h"
+#include "rpc/client_wait.h"
+#include "rpc/hello.h"
+#include "rpc/peer.h"
+#include "util/error.h"
+#include <errno.h>
+
+enum { MAX_CALLS = 1024 };
+
+/* ---- hello ---- */
+
+static bool make_hello(const struct hawser_client *client, Hawser__Hello *hello)
+{
+	return hawser__hello_make(hello, &client->registry, client->options.labels,
+				  client->options.n_labels, client->options.listens);
+}
+
+void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
+			      Hawser__Hello *hello)
+{
+	client->has_said_hello = true;
+	if (!make_hello(client, hello))
+		return;
+	open->hello = hello;
+	if (protobuf_c_message_get_packed_size(&open->base) + HAWSER__FRAME_PREFIX <=
+	    HAWSER__FRAME_OPEN_LIMIT)
+		return;
+	/* It goes by itself, as soon as that is possible. */
+	open->hello = NULL;
+	client->has_said_hello = false;
+}
+
+void hawser__client_say_hello(struct hawser_client *client)
+{
+	Hawser__Hello hello;
+
+	/* One that offers nothing any more says so, too. */
+	make_hello(client, &hello);
+	/* Without memory the server believes what it was told last. */
+	if (hawser__connection_put(client->connection, HAWSER__FRAME_HELLO, &hello.base) == 0)
+		client->has_said_hello = true;
+	hawser__hello_unmake(&hello);
+	hawser__connection_flush_soon(client->connection);
+}
+
+void hawser__client_hello(struct hawser__connection *connection, const Hawser__Hello *hello)
+{
+	/* Without memory what it said before stands. */
+	hawser__peer_hello(connection, NULL, hello, NULL, connection->owner);
+}
+
+/* ---- services ---- */
+
+static int check(struct hawser_client *client, const char *what, struct hawser_error *error)
+{
+	int r = hawser__client_check(client, error);
+
+	if (r == 0 && client->peer)
+		r = hawser__error_set(error, -EPERM,
+				      "%s: a peer's client offers nothing; the server does, see "
+				      "hawser_server_add()",
+				      what);
+	return r;
+}
+
+static void begin(struct hawser_client *client)
+{
+	struct hawser__serving *serving = &client->serving;
+
+	if (!serving->loop) {
+		hawser__serving_init(serving, client->loop, &client->registry);
+		serving->max_request_bytes = client->options.max_reply_bytes;
+		serving->max_reply_bytes = client->options.max_request_bytes;
+		serving->max_calls =
+			client->options.max_calls ? client->options.max_calls : MAX_CALLS;
+	}
+	if (client->connection)
+		client->connection->serving = serving;
+}
+
+static void changed(struct hawser_client *client)
+{
+	if (client->connection && hawser__connection_is_open(client->connection))
+		hawser__client_say_hello(client);
+}
+
+static int add(struct hawser_client *client, const struct hawser_service *service,
+	       const void *handlers, void *data, struct hawser_error *error)
+{
+	int r = hawser__registry_add(&client->registry, service, handlers, data, error);
+
+	if (r == 0) {
+		begin(client);
+		changed(client);
+	}
+	return r;
+}
+
+int hawser_client_add(struct hawser_client *client, const struct hawser_service *service,
+		      const void *handlers, void *data, struct hawser_error *error)
+{
+	int r = check(client, "register", error);
+
+	if (r < 0)
+		return r;
+	hawser__client_lock(client);
+	r = add(client, service, handlers, data, error);
+	hawser__client_unlock(client);
+	return r;
+}
+
+int hawser_client_remove(struct hawser_client *client, const struct hawser_service *service,
+			 struct hawser_error *error)
+{
+	int r = check(client, "withdraw", error);
+
+	if (r < 0)
+		return r;
+	if (!service)
+		return hawser__error_set(error, -EINVAL, "withdraw: the service is NULL");
+	hawser__client_lock(client);
+	r = hawser__registry_remove(&client->registry, service);
+	if (r == 0)
+		changed(client);
+	hawser__client_unlock(client);
+	return r < 0 ? hawser__error_set(error, r, "withdraw %s: the client does not offer it",
+					 service->name)
+		     : 0;
+}
+
+void hawser__client_end_serving(struct hawser_client *client)
+{
+	if (client->serving.loop)
+		hawser__serving_deinit(&client->serving);
+	hawser__registry_deinit(&client->registry);
+}
+
+struct hawser_peer *hawser_client_peer(struct hawser_client *client)
+{
+	struct hawser_peer *peer = NULL;
+
+	if (hawser__client_check(client, NULL) < 0)
+		return NULL;
+	if (client->peer)
+		return hawser_peer_ref(client->peer);
+	hawser__client_lock(client);
+	if (client->connection)
+		peer = hawser_peer_ref(client->connection->peer);
+	hawser__client_unlock(client);
+	return peer;
+}
