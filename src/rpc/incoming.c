@@ -4,6 +4,7 @@
 
 #include "rpc/agreement.h"
 #include "rpc/connection.h"
+#include "rpc/dispatch.h"
 #include "rpc/metadata.h"
 #include "rpc/stream.h"
 #include "util/log.h"
@@ -59,28 +60,40 @@ static void abort_call(struct hawser__incoming *incoming, const struct hawser__e
 		hawser__connection_settle(connection);
 }
 
-static void on_deadline(struct hawser__alarm *alarm)
+/* Whether its handler has run, or runs. One that waits for that does so no longer. */
+static bool has_begun(struct hawser__incoming *incoming)
 {
-	struct hawser__incoming *incoming =
-		hawser__container_of(alarm, struct hawser__incoming, alarm);
-	bool has_begun = incoming->is_handed || incoming->has_run;
+	if (incoming->ticket)
+		hawser__dispatch_withdraw(incoming);
+	return incoming->is_handed || incoming->has_run;
+}
+
+void hawser__incoming_expire(struct hawser__incoming *incoming)
+{
+	bool had_ticket = incoming->ticket, has_run = has_begun(incoming);
 	struct hawser__end end = {
 		.status = HAWSER_DEADLINE_EXCEEDED,
-		.outcome = has_begun ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
-		.text = has_begun ? "the deadline passed before the handler answered"
-				  : "the deadline passed before the request was there",
+		.outcome = has_run ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
+		.text = has_run      ? "the deadline passed before the handler answered"
+			: had_ticket ? "the deadline passed before it was the call's turn"
+				     : "the deadline passed before the request was there",
 	};
 
 	abort_call(incoming, &end);
 }
 
+static void on_deadline(struct hawser__alarm *alarm)
+{
+	hawser__incoming_expire(hawser__container_of(alarm, struct hawser__incoming, alarm));
+}
+
 void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_status status,
 			    const char *text)
 {
-	bool has_begun = incoming->is_handed || incoming->has_run;
 	struct hawser__end end = {
 		.status = status,
-		.outcome = has_begun ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
+		.outcome =
+			has_begun(incoming) ? HAWSER_OUTCOME_EXECUTED : HAWSER_OUTCOME_NOT_EXECUTED,
 		.text = text,
 	};
 
@@ -224,8 +237,7 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 	return true;
 }
 
-/* Enters the call where others find it. */
-static void keep(struct hawser__incoming *incoming)
+void hawser__incoming_keep(struct hawser__incoming *incoming)
 {
 	struct hawser__connection *connection = incoming->connection;
 	bool is_found;
@@ -315,22 +327,37 @@ static void serve(struct hawser__incoming *incoming, const struct hawser__arriva
 	if (incoming->is_over)
 		hawser__slot_release(incoming);
 	else if (!incoming->is_linked)
-		keep(incoming);
+		hawser__incoming_keep(incoming);
 }
 
-void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
+void hawser__incoming_begin(struct hawser__incoming *incoming, struct hawser__arrival *request)
 {
+	struct hawser__stream *stream = incoming->call.stream;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	enum hawser_status status;
 
-	incoming->arrival = arrival;
-	status = take_request(incoming, arrival, text, sizeof text);
+	if (!request) {
+		/* What came while it waited, and from now on at once. */
+		stream->is_pulled = false;
+		hawser__stream_deliver_soon(stream);
+		return;
+	}
+	status = take_request(incoming, request, text, sizeof text);
 	if (status == HAWSER_OK) {
-		serve(incoming, arrival);
+		serve(incoming, request);
 		return;
 	}
 	hawser__count(&incoming->serving->refused, 1);
 	hawser__incoming_abort(incoming, status, text);
+}
+
+void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
+{
+	incoming->arrival = arrival;
+	if (incoming->entry->stages)
+		hawser__dispatch_call(incoming, arrival);
+	else
+		hawser__incoming_begin(incoming, arrival);
 }
 
 void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
@@ -408,6 +435,7 @@ static void init(struct hawser__incoming *incoming, struct hawser__connection *c
 	incoming->request = NULL;
 	incoming->extras = NULL;
 	incoming->on_cancel = NULL;
+	incoming->ticket = NULL;
 }
 
 /* Gives the call what it needs for more than a frame each way. False: the peer has been told. */
@@ -420,6 +448,8 @@ static bool prepare_stream(struct hawser__incoming *incoming, const struct hawse
 
 	if (hawser__stream_new(call, connection, receives, sends) < 0)
 		goto no_memory;
+	/* Its messages wait until the stages have let it pass. */
+	call->stream->is_pulled = receives && incoming->entry->stages;
 	if (sends) {
 		atomic_store_explicit(&incoming->is_stalled, false, memory_order_relaxed);
 		call->outbox = hawser__outbox_new(&connection->session, call->id);
@@ -472,17 +502,23 @@ int hawser__incoming_call(struct hawser__connection *connection, const struct ha
 
 	init(incoming, connection, frame, entry);
 	is_whole = !frame->size && !(entry->method->kind & HAWSER_CLIENT_STREAM);
-	if (is_whole && !unpack_in_frame(incoming, frame, &view))
+	/* What may have to wait is unpacked when its turn has come. */
+	if (is_whole && entry->stages)
+		hawser__arrival_view(&view, entry->raw ? NULL : entry->method->request,
+				     frame->payload, frame->payload_length);
+	else if (is_whole && !unpack_in_frame(incoming, frame, &view))
 		goto refused;
 	if ((entry->method->kind != HAWSER_UNARY || frame->size) &&
 	    !prepare_stream(incoming, frame))
 		goto refused;
 	connection->n_incoming++;
 	hawser__count(&serving->in_flight, 1);
-	if (is_whole)
+	if (is_whole && entry->stages)
+		hawser__dispatch_call(incoming, &view);
+	else if (is_whole)
 		serve(incoming, &view);
 	else
-		keep(incoming);
+		hawser__incoming_keep(incoming);
 	return 0;
 
 refused:

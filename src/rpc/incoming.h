@@ -20,8 +20,10 @@
 
 struct hawser__arrival;
 struct hawser__connection;
+struct hawser__dispatch;
 struct hawser__frame;
 struct hawser__slab;
+struct hawser__ticket;
 
 enum {
 	HAWSER__SLOT_ALIGN = 512, /* the low nine bits of a handle are its generation, always odd */
@@ -45,6 +47,7 @@ struct hawser__incoming {
 	bool is_handed; /* its handler has got all of it, and frees it with its answer */
 	struct hawser__serving *serving;
 	const struct hawser__entry *entry;
+	struct hawser__ticket *ticket; /* NULL: there is nothing between it and its handler */
 	struct hawser__connection *connection; /* NULL: gone */
 	struct hawser_peer *peer; /* a reference, once it is kept beyond its handler; may be NULL */
 	struct hawser__list link; /* the connection's calls; or the free slots */
@@ -76,6 +79,7 @@ struct hawser__incoming {
 struct hawser__serving {
 	struct hawser__loop *loop;
 	const struct hawser__registry *registry;
+	struct hawser__dispatch *dispatch; /* for methods that have stages */
 	size_t max_request_bytes, max_reply_bytes;
 	unsigned max_calls;            /* per connection */
 	bool is_draining;              /* refuse what is new */
@@ -88,7 +92,8 @@ struct hawser__serving {
 };
 
 void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *loop,
-			  const struct hawser__registry *registry);
+			  const struct hawser__registry *registry,
+			  struct hawser__dispatch *dispatch);
 /** Every connection is gone; handles become invalid. */
 void hawser__serving_deinit(struct hawser__serving *serving);
 
@@ -111,6 +116,13 @@ static inline bool hawser__incoming_is_raw(const struct hawser__incoming *incomi
 {
 	return incoming->entry->raw != NULL;
 }
+/** Nothing stands between it and its handler any more: that gets the request, or if it is NULL the
+ * stream of them. May free the slot. */
+void hawser__incoming_begin(struct hawser__incoming *incoming, struct hawser__arrival *request);
+/** Enters the call where others find it. May end it, without memory. */
+void hawser__incoming_keep(struct hawser__incoming *incoming);
+/** Its deadline has passed. */
+void hawser__incoming_expire(struct hawser__incoming *incoming);
 /** Ends it for a reason that is not its handler's; the handler is told that nobody waits. */
 void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_status status,
 			    const char *text);

@@ -2,6 +2,7 @@
  * may add to it. */
 
 #include "rpc/connection.h"
+#include "rpc/dispatch.h"
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
 #include "rpc/stream.h"
@@ -42,6 +43,8 @@ void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_stat
 	struct hawser__connection *connection = incoming->connection;
 
 	hawser__incoming_leave_wire(incoming);
+	if (incoming->ticket)
+		hawser__dispatch_leave(incoming);
 	incoming->connection = NULL;
 	if (incoming->is_linked) {
 		incoming->is_linked = false;
@@ -65,6 +68,8 @@ void hawser__incoming_cancelled(struct hawser__incoming *incoming)
 	hawser_cancel_fn *callback = incoming->on_cancel;
 	unsigned before, generation;
 
+	if (incoming->ticket)
+		hawser__dispatch_withdraw(incoming);
 	hawser__incoming_leave_wire(incoming);
 	before = atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED,
 					  memory_order_acq_rel);

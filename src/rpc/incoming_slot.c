@@ -128,11 +128,13 @@ void hawser__slot_release(struct hawser__incoming *incoming)
 }
 
 void hawser__serving_init(struct hawser__serving *serving, struct hawser__loop *loop,
-			  const struct hawser__registry *registry)
+			  const struct hawser__registry *registry,
+			  struct hawser__dispatch *dispatch)
 {
 	memset(serving, 0, sizeof *serving);
 	serving->loop = loop;
 	serving->registry = registry;
+	serving->dispatch = dispatch;
 	hawser__arena_init(&serving->messages, ARENA_LEAST);
 	hawser__list_init(&serving->free);
 }

@@ -125,7 +125,7 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 		struct hawser__entry *entry = &registered->entries[n];
 
 		*entry = (struct hawser__entry){
-			&service->methods[n], service, handlers, data, NULL, NULL};
+			&service->methods[n], service, handlers, data, NULL, NULL, 0};
 		r = insert(registry, entry->method->id, entry, error);
 		if (r < 0)
 			break;

@@ -18,6 +18,7 @@ struct hawser__entry {
 	void *data;
 	hawser_raw_fn *raw; /* gets the requests as they came; NULL: the handlers get them */
 	void *raw_data;
+	unsigned stages; /* a bit for each that its calls go through; see dispatch.h */
 };
 
 struct hawser__registered; /* one service */

@@ -350,7 +350,7 @@ static int worker_init(struct hawser__worker *worker, struct hawser_server *serv
 	worker->stop_post.run = stop_posted;
 	hawser__list_init(&worker->connections);
 	hawser__alarm_init(&worker->drain_alarm, on_drain_timeout);
-	hawser__serving_init(&worker->serving, &worker->loop, &server->registry);
+	hawser__serving_init(&worker->serving, &worker->loop, &server->registry, &server->dispatch);
 	worker->serving.max_request_bytes = server->options.max_request_bytes;
 	worker->serving.max_reply_bytes = server->options.max_reply_bytes;
 	worker->serving.max_calls = server->options.max_calls;

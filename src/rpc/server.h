@@ -12,6 +12,7 @@
 #include "net/address.h"
 #include "net/loop.h"
 #include "rpc/connection.h"
+#include "rpc/dispatch.h"
 #include "rpc/incoming.h"
 #include "rpc/peer.h"
 #include "wire/store.h"
@@ -56,6 +57,7 @@ struct hawser_server {
 	char *name;
 	struct hawser_label *labels;
 	struct hawser__registry registry;
+	struct hawser__dispatch dispatch;
 	struct hawser__worker *workers;
 	unsigned n_workers, next_worker;
 	struct hawser__listener *listeners, **listeners_end;

@@ -3,6 +3,7 @@
 #include "rpc/stream.h"
 
 #include "rpc/connection.h"
+#include "rpc/dispatch.h"
 #include "rpc/incoming.h"
 #include "rpc/outgoing.h"
 #include "util/alloc.h"
@@ -199,6 +200,15 @@ static void fail_memory(struct hawser__stream *stream, size_t size)
 	fail(stream, HAWSER_RESOURCE_EXHAUSTED, text);
 }
 
+/* Something has come for who takes it out by himself. May end the call. */
+static void tell_arrived(struct hawser__stream *stream)
+{
+	if (stream->call->is_outgoing)
+		outgoing_of(stream->call)->ops->arrived(outgoing_of(stream->call));
+	else
+		hawser__dispatch_arrived(incoming_of(stream->call));
+}
+
 static void queue(struct hawser__stream *stream, struct hawser__arrival *arrival)
 {
 	struct hawser__connection *connection = stream->connection;
@@ -225,8 +235,8 @@ static void queue(struct hawser__stream *stream, struct hawser__arrival *arrival
 	stream->end = &kept->next;
 	stream->unread += kept->cost;
 	connection->unread += kept->cost;
-	if (stream->is_pulled && stream->call->is_outgoing)
-		outgoing_of(stream->call)->ops->arrived(outgoing_of(stream->call));
+	if (stream->is_pulled)
+		tell_arrived(stream);
 }
 
 /* A message is there. */
@@ -378,7 +388,9 @@ void hawser__stream_message(struct hawser__connection *connection,
 	}
 	if (frame->last) {
 		stream->has_last_come = stream->is_end_due = true;
-		if (!stream->is_stopped && !stream->first)
+		if (stream->is_pulled)
+			tell_arrived(stream);
+		else if (!stream->is_stopped && !stream->first)
 			deliver_end(stream);
 		return;
 	}
