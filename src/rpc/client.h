@@ -9,6 +9,7 @@
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "rpc/connection.h"
+#include "rpc/dispatch.h"
 #include "rpc/incoming.h"
 #include <hawser/client.h>
 #include <hawser/service.h>
@@ -46,6 +47,7 @@ struct hawser_client {
 	char server_name[HAWSER__SERVER_NAME_MAX];
 	/* What it offers to its server; client_serve.c. */
 	struct hawser__registry registry;
+	struct hawser__dispatch dispatch;
 	struct hawser__serving serving; /* its loop is NULL: nothing is offered */
 	bool has_said_hello;            /* in the open that was sent last */
 

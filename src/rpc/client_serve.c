@@ -74,7 +74,7 @@ static void begin(struct hawser_client *client)
 	struct hawser__serving *serving = &client->serving;
 
 	if (!serving->loop) {
-		hawser__serving_init(serving, client->loop, &client->registry);
+		hawser__serving_init(serving, client->loop, &client->registry, &client->dispatch);
 		serving->max_request_bytes = client->options.max_reply_bytes;
 		serving->max_reply_bytes = client->options.max_request_bytes;
 		serving->max_calls =
