@@ -6,6 +6,7 @@
 #include <hawser/call.h>
 #include <hawser/client.h>
 #include <hawser/common.h>
+#include <hawser/hub.h>
 #include <hawser/log.h>
 #include <hawser/peer.h>
 #include <hawser/server.h>

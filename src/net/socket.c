@@ -272,6 +272,34 @@ uint64_t hawser__socket_identity(int fd)
 	return peer_credentials(fd, &credentials) ? (uint64_t)credentials.uid + 1 : 0;
 }
 
+uint64_t hawser__socket_origin(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof address;
+	uint64_t user = hawser__socket_identity(fd), prefix = 0;
+
+	/* The kinds must not be taken for each other; a map's keys are hashed anyway. */
+	if (user)
+		return user << 2 | 1;
+	if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
+		return 0;
+	if (address.ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)&address;
+
+		return (uint64_t)ntohl(in->sin_addr.s_addr) << 2 | 2;
+	}
+	if (address.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in = (const void *)&address;
+
+		/* A host may choose the lower half as it likes (RFC 4291, 2.5.1). */
+		memcpy(&prefix, in->sin6_addr.s6_addr, sizeof prefix);
+		if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
+			memcpy(&prefix, in->sin6_addr.s6_addr + 8, sizeof prefix);
+		return prefix | 3;
+	}
+	return 0;
+}
+
 bool hawser__socket_peer_is_same_user(int fd)
 {
 	struct ucred credentials;

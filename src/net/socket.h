@@ -61,6 +61,9 @@ void hawser__socket_finish(int fd);
 /** Who is at the other end: address, or for unix the pid and uid. Returns buffer. */
 const char *hawser__socket_peer(int fd, char *buffer, size_t size);
 
+/** From where the peer comes, for limits: its user on a unix socket, its address without the port
+ * on tcp, of IPv6 the network. 0: not known. */
+uint64_t hawser__socket_origin(int fd);
 /** Tells peers apart that the system tells apart: a number for each user behind a unix socket, 0
  * for all who come over the network. */
 uint64_t hawser__socket_identity(int fd);

@@ -192,6 +192,23 @@ void hawser__client_release(struct hawser_client *client)
 	free(client);
 }
 
+void hawser__client_leave(struct hawser_client *client)
+{
+	struct hawser__connection *connection = client->connection;
+	struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
+
+	/* Also behind an open that was not answered yet. */
+	if (connection && connection->fd >= 0 && !connection->is_lost &&
+	    (connection->session.state == HAWSER__SESSION_OPEN ||
+	     connection->session.state == HAWSER__SESSION_NEW)) {
+		hawser__connection_put_close(connection, &done);
+		hawser__connection_flush(connection);
+	}
+	if (client->connection)
+		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
+					"the client was freed");
+}
+
 /* In a forked child: the connection, the epoll instance behind an event_base and
  * the locks are still the parent's. Let go of the descriptors, touch nothing else. */
 static void free_in_child(struct hawser_client *client)
@@ -269,6 +286,7 @@ int hawser__client_prepare(struct hawser_client *client, const struct hawser__co
 	bool is_new = !client->connection;
 	int r;
 
+	client->is_replaced = false;
 	if (is_new)
 		client->connection = hawser__connection_new(&setup);
 	if (!client->connection)
@@ -371,6 +389,18 @@ void hawser__client_rejected(struct hawser__connection *connection,
 				"connect %s: the server refused: %.150s", client->address.text,
 				*rejected->text ? rejected->text
 						: hawser__reason_name(rejected->reason));
+}
+
+void hawser__client_closed(struct hawser__connection *connection, const Hawser__Close *close)
+{
+	struct hawser_client *client = connection->owner;
+
+	if (close->reason != HAWSER__REASON__REASON_REPLACED)
+		return;
+	client->is_replaced = true;
+	hawser__log(HAWSER_LOG_WARNING,
+		    "%s: the server closed the session for good: %s; the next call opens another",
+		    client->address.text, close->text);
 }
 
 void hawser__client_calm(struct hawser__connection *connection)

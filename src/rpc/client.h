@@ -50,6 +50,7 @@ struct hawser_client {
 	struct hawser__dispatch dispatch;
 	struct hawser__serving serving; /* its loop is NULL: nothing is offered */
 	bool has_said_hello;            /* in the open that was sent last */
+	bool is_replaced; /* the server wants it no more: it does not connect again by itself */
 
 	/* ---- on an event_base ---- */
 	struct hawser__deferred attempt; /* to connect */
@@ -102,6 +103,9 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 /** The server refused: loses the connection, or breaks it if a new session may be had. */
 void hawser__client_rejected(struct hawser__connection *connection,
 			     const Hawser__Rejected *rejected);
+
+/** The server said close. */
+void hawser__client_closed(struct hawser__connection *connection, const Hawser__Close *close);
 
 /** The last call has ended: that is what a draining server waits for. */
 void hawser__client_calm(struct hawser__connection *connection);
@@ -199,6 +203,9 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 						ProtobufCMessage **reply,
 						struct hawser_context *context);
 
+/** Ends the connection, if there is one, because the client is freed; the server is told, so that it
+ * need not keep the session. */
+void hawser__client_leave(struct hawser_client *client);
 /** Frees what client.c made; the last step. */
 void hawser__client_release(struct hawser_client *client);
 

@@ -103,6 +103,7 @@ static void on_shutdown(struct hawser__connection *connection, const Hawser__Shu
 
 static void on_close(struct hawser__connection *connection, const Hawser__Close *close)
 {
+	hawser__client_closed(connection, close);
 	if (close->reason == HAWSER__REASON__REASON_DRAINING)
 		shutdown_answered(connection->owner, 0, "");
 }
@@ -323,15 +324,7 @@ void hawser__client_blocking_deinit(struct hawser_client *client)
 	if (client->has_keeper)
 		pthread_join(client->keeper, NULL);
 	hawser__client_lock(client);
-	if (hawser__client_is_open(client)) {
-		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
-
-		hawser__connection_put_close(client->connection, &done);
-		hawser__connection_flush(client->connection);
-	}
-	if (client->connection)
-		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
-					"the client was freed");
+	hawser__client_leave(client);
 	hawser__client_stream_orphan_all(client);
 	hawser__client_unlock(client);
 	/* Handlers that still run have to answer before anything goes that they need for that. */

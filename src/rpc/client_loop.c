@@ -399,16 +399,7 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 	if (is_in_use(client))
 		return true;
 	hawser__loop_clear_alarm(client->loop, &client->again_alarm);
-	if (client->connection && hawser__connection_is_open(client->connection)) {
-		/* The server need not wait for a time-out to know. */
-		struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
-
-		hawser__connection_put_close(client->connection, &done);
-		hawser__connection_flush(client->connection);
-	}
-	if (client->connection)
-		hawser__connection_lose(client->connection, HAWSER_CANCELLED, -ECANCELED,
-					"the client was freed");
+	hawser__client_leave(client);
 	/* The calls that are left are their owners', who may free them later. */
 	while (!hawser__list_empty(&client->calls)) {
 		struct hawser__list *left = client->calls.next;

@@ -237,6 +237,7 @@ static const struct hawser__connection_ops ops = {
 	.alarm = on_alarm,
 	.calm = hawser__client_calm,
 	.hello = hawser__client_hello,
+	.close = hawser__client_closed,
 	.away = on_away,
 	.lost = on_lost,
 };

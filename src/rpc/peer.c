@@ -3,6 +3,7 @@
 #include "rpc/peer.h"
 
 #include "rpc/client.h"
+#include "rpc/hub.h"
 #include "rpc/incoming.h"
 #include "util/alloc.h"
 #include "util/log.h"
@@ -140,6 +141,7 @@ int hawser__peer_hello(struct hawser__connection *connection, const char *name,
 		hawser__hello__free_unpacked(old, NULL);
 	/* The next call of each method looks again. */
 	connection->last_method = NULL;
+	hawser__hub_note(peer, old != NULL);
 	return 0;
 }
 
@@ -195,6 +197,7 @@ void hawser__peer_set_state(struct hawser__connection *connection, enum hawser_p
 	if (!peer)
 		return;
 	atomic_store_explicit(&peer->state, state, memory_order_relaxed);
+	hawser__hub_note(peer, false);
 	if (state != HAWSER_PEER_HERE)
 		return;
 	atomic_store_explicit(&peer->heard_ms, connection->loop->now_ms, memory_order_relaxed);
@@ -210,6 +213,7 @@ void hawser__peer_gone(struct hawser__connection *connection)
 	if (!peer)
 		return;
 	atomic_store_explicit(&peer->state, HAWSER_PEER_GONE, memory_order_relaxed);
+	hawser__hub_note(peer, false);
 	peer->connection = NULL;
 	connection->peer = NULL;
 	if (peer->owns_client)
@@ -246,6 +250,7 @@ void hawser__peers_end(struct hawser__peers *peers)
 
 	while ((peer = next_living(peers))) {
 		hawser__client_of_peer_end(peer->client);
+		hawser__hub_settle(peer);
 		pthread_mutex_lock(&peer->lock);
 		peer->loop = NULL;
 		pthread_mutex_unlock(&peer->lock);

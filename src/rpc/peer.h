@@ -26,6 +26,9 @@ struct hawser_peer {
 	Hawser__Hello *hello;
 	char name[HAWSER_PEER_NAME_SIZE];
 	char address[HAWSER_PEER_ADDRESS_SIZE];
+	/* With its hub's lock: where it stands there; NULL: nowhere, or not any more. */
+	struct hawser__list *hub_link;
+	uint64_t hub_number;
 	/* The loop's thread alone. */
 	struct hawser__connection *connection; /* NULL: the session has ended */
 	struct hawser__hub_member *member;     /* NULL: of no hub */

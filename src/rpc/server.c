@@ -3,6 +3,7 @@
 #include "rpc/server.h"
 
 #include "rpc/flow_options.h"
+#include "rpc/hub.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -433,6 +434,7 @@ void hawser_server_free(struct hawser_server *server)
 		free(server->listeners);
 		server->listeners = next;
 	}
+	hawser__hub_free(server->hub);
 	hawser__registry_deinit(&server->registry);
 	hawser__store_deinit(&server->sessions);
 	pthread_mutex_destroy(&server->sessions_lock);

@@ -57,6 +57,7 @@ struct hawser_server {
 	char *name;
 	struct hawser_label *labels;
 	struct hawser__registry registry;
+	struct hawser_hub *hub; /* NULL: none */
 	struct hawser__dispatch dispatch;
 	struct hawser__worker *workers;
 	unsigned n_workers, next_worker;

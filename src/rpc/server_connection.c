@@ -2,6 +2,7 @@
 
 #include "net/socket.h"
 #include "rpc/agreement.h"
+#include "rpc/hub.h"
 #include "rpc/server.h"
 #include "util/log.h"
 #include "wire/outbox.h"
@@ -181,20 +182,22 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 	}
 	set_alarm(connection);
 	hawser__peer_set_state(connection, HAWSER_PEER_HERE);
+	hawser__hub_join(connection);
 	hawser__peer_probe(connection);
 }
 
 static void on_hello(struct hawser__connection *connection, const Hawser__Hello *hello)
 {
 	/* Without memory what it said before stands. */
-	hawser__peer_hello(connection, connection->peer ? NULL : "", hello,
-			   &worker_of(connection)->peers, NULL);
+	if (hawser__peer_hello(connection, connection->peer ? NULL : "", hello,
+			       &worker_of(connection)->peers, NULL) == 0)
+		hawser__hub_join(connection);
 }
 
 static void on_open(struct hawser__connection *connection, const Hawser__Open *open)
 {
 	struct hawser_server *server = worker_of(connection)->server;
-	char peer[128];
+	char peer[128], text[HAWSER_ERROR_MESSAGE_SIZE];
 
 	if (open->version != HAWSER__PROTOCOL_VERSION) {
 		hawser__connection_close(connection, HAWSER__REASON__REASON_VERSION,
@@ -209,6 +212,10 @@ static void on_open(struct hawser__connection *connection, const Hawser__Open *o
 			    open->software);
 	if (open->session && open->session->id) {
 		hawser__server_resume(connection, open);
+		return;
+	}
+	if (!hawser__hub_admits(connection, open, text, sizeof text)) {
+		hawser__connection_close(connection, HAWSER__REASON__REASON_REFUSED, "%s", text);
 		return;
 	}
 	if (open->session && !server->options.no_sessions)

@@ -47,7 +47,8 @@ const char *hawser__reason_name(unsigned reason)
 		"open timeout", "unauthenticated",
 		"too large",    "internal",
 		"taken over",   "session expired",
-		"too slow",
+		"too slow",     "refused",
+		"replaced",
 	};
 
 	return reason < sizeof names / sizeof *names ? names[reason] : "unknown";
