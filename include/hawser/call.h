@@ -162,7 +162,8 @@ HAWSER_EXPORT int hawser_call_add_metadata(struct hawser_call *call, const char 
  * Keeps a pointer of the handler's with its call, such as what a stream of requests has added up to
  * so far. `free_data` (may be NULL) is given the pointer when the call is over, however it ends, on
  * the call's loop; or now, if another pointer takes its place. From the handler or the loop's
- * thread, before the call is answered. Returns 0 or -EPIPE (the call is over, `data` stays yours).
+ * thread, before the call is answered. Returns 0 or -EPIPE (the call has been answered or is over:
+ * `data` stays yours, and what was kept before stays kept).
  */
 HAWSER_EXPORT int hawser_call_set_data(struct hawser_call *call, void *data,
 				       void (*free_data)(void *data));

@@ -372,7 +372,8 @@ int hawser_call_set_data(struct hawser_call *call, void *data, void (*free_data)
 	void (*free_old)(void *data);
 	void *old;
 
-	if (!incoming)
+	/* Of an answered call nobody would ask for it, and its end may be past already. */
+	if (hawser__incoming_is_answered(call))
 		return -EPIPE;
 	free_old = incoming->free_data;
 	old = incoming->data;
