@@ -269,10 +269,10 @@ static bool holds(const ProtobufCMessage *message, const ProtobufCFieldDescripto
 }
 
 ProtobufCMessage *hawser__arrival_unpack(struct hawser__arrival *arrival,
-					 ProtobufCAllocator *allocator)
+					 struct hawser__arena *arena)
 {
-	ProtobufCMessage *message = protobuf_c_message_unpack(arrival->type, allocator,
-							      arrival->length, arrival->packed);
+	ProtobufCMessage *message =
+		hawser__unpack(arrival->type, arena, arrival->packed, arrival->length);
 	ProtobufCBinaryData *data;
 
 	if (!message || !arrival->field || is_superseded(arrival) ||
@@ -282,7 +282,7 @@ ProtobufCMessage *hawser__arrival_unpack(struct hawser__arrival *arrival,
 	/* An empty one came before, perhaps a default: whatever it is, it is protobuf-c's. */
 	data->len = arrival->body_length;
 	data->data = arrival->body;
-	if (!allocator)
+	if (!arena)
 		arrival->body = NULL;
 	return message;
 }

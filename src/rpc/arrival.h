@@ -8,9 +8,8 @@
 #ifndef HAWSER_RPC_ARRIVAL_H
 #define HAWSER_RPC_ARRIVAL_H
 
+#include "util/unpack.h"
 #include "wire/frame.h"
-#include <protobuf-c/protobuf-c.h>
-#include <stdbool.h>
 
 struct hawser__arrival {
 	struct hawser__arrival *next; /* in a queue of those that wait to be taken */
@@ -60,10 +59,10 @@ uint8_t *hawser__arrival_place(const struct hawser__arrival *arrival, size_t len
 void hawser__arrival_placed(struct hawser__arrival *arrival, size_t length);
 
 /**
- * Unpacks a whole one. With an allocator that frees nothing by itself, the message borrows from
- * the arrival, which must stay; with NULL it is on its own. NULL: not valid, or no memory.
+ * Unpacks a whole one. In an arena the message borrows from the arrival, which must stay; with NULL
+ * it is on its own. NULL and errno as hawser__unpack().
  */
 ProtobufCMessage *hawser__arrival_unpack(struct hawser__arrival *arrival,
-					 ProtobufCAllocator *allocator);
+					 struct hawser__arena *arena);
 
 #endif /* HAWSER_RPC_ARRIVAL_H */

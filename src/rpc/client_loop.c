@@ -111,15 +111,15 @@ static void cancel(struct async_call *call, const char *why);
 static void on_message(struct hawser__outgoing *outgoing, struct hawser__arrival *arrival)
 {
 	struct async_call *call = async_of(outgoing);
-	ProtobufCAllocator arena = hawser__arena_allocator(outgoing->replies);
-	ProtobufCMessage *message = hawser__arrival_unpack(arrival, &arena);
+	ProtobufCMessage *message = hawser__arrival_unpack(arrival, outgoing->replies);
 	size_t cost = arrival->cost;
 
 	if (!message) {
 		size_t size = arrival->size;
+		int code = errno;
 
 		hawser__arrival_free(arrival);
-		hawser__outgoing_spoil(outgoing, size);
+		hawser__outgoing_spoil(outgoing, size, code);
 		return;
 	}
 	/* Held by the callback, whatever it does to the call. */

@@ -222,9 +222,9 @@ static int receive_now(struct stream *stream, ProtobufCMessage **reply,
 	return *reply ? 1 : 0;
 }
 
-/* It was taken, or is no valid message. */
+/* It was taken, or did not unpack, for hawser__unpack()'s errno. */
 static int received(struct stream *stream, struct hawser__arrival *arrival,
-		    const ProtobufCMessage *message)
+		    const ProtobufCMessage *message, int code)
 {
 	struct hawser__outgoing *outgoing = &stream->outgoing;
 
@@ -232,7 +232,7 @@ static int received(struct stream *stream, struct hawser__arrival *arrival,
 	if (message)
 		hawser__stream_taken(outgoing->call.stream, arrival->cost);
 	else
-		hawser__outgoing_spoil(outgoing, arrival->size);
+		hawser__outgoing_spoil(outgoing, arrival->size, code);
 	stream->in_receive = false;
 	hawser__client_unlock(stream->client);
 	hawser__arrival_free(arrival);
@@ -269,7 +269,7 @@ static int stream_receive(struct hawser__outgoing *outgoing, ProtobufCMessage **
 	/* What takes long is done without the lock. */
 	if (arrival) {
 		reply = hawser__arrival_unpack(arrival, NULL);
-		r = received(stream, arrival, reply);
+		r = received(stream, arrival, reply, errno);
 	}
 	if (r == 1)
 		*message = reply;

@@ -14,6 +14,7 @@
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/unpack.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -418,30 +419,39 @@ void hawser__connection_measure(struct hawser__connection *connection, size_t by
 
 /* ---- frames in ---- */
 
+/* It did not unpack, for hawser__unpack()'s errno. */
+static void refuse_frame(struct hawser__connection *connection, const char *name)
+{
+	if (errno == ENOMEM)
+		hawser__connection_lose(connection, HAWSER_RESOURCE_EXHAUSTED, -ENOMEM,
+					"out of memory");
+	else
+		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
+					 "%s: its fields are not valid", name);
+}
+
 /* Unpacks the body of a rare frame, hands it to the owner, frees it. */
-#define HAND_ON(connection, frame, name, type)                                               \
-	do {                                                                                 \
-		Hawser__##type *message =                                                    \
-			hawser__##name##__unpack(NULL, (frame)->body_length, (frame)->body); \
-		if (!message) {                                                              \
-			hawser__connection_close(connection,                                 \
-						 HAWSER__REASON__REASON_PROTOCOL_ERROR,      \
-						 "%s: its fields are not valid", #name);     \
-			return;                                                              \
-		}                                                                            \
-		if ((connection)->ops->name)                                                 \
-			(connection)->ops->name(connection, message);                        \
-		hawser__##name##__free_unpacked(message, NULL);                              \
+#define HAND_ON(connection, frame, name, type)                                                     \
+	do {                                                                                       \
+		Hawser__##type *message = (Hawser__##type *)(void *)hawser__unpack(                \
+			&hawser__##name##__descriptor, NULL, (frame)->body, (frame)->body_length); \
+		if (!message) {                                                                    \
+			refuse_frame(connection, #name);                                           \
+			return;                                                                    \
+		}                                                                                  \
+		if ((connection)->ops->name)                                                       \
+			(connection)->ops->name(connection, message);                              \
+		hawser__##name##__free_unpacked(message, NULL);                                    \
 	} while (0)
 
 static void on_close(struct hawser__connection *connection, const struct hawser__frame *frame)
 {
-	Hawser__Close *close = hawser__close__unpack(NULL, frame->body_length, frame->body);
+	Hawser__Close *close = (Hawser__Close *)(void *)hawser__unpack(
+		&hawser__close__descriptor, NULL, frame->body, frame->body_length);
 	struct hawser_error why = {.status = HAWSER_UNAVAILABLE};
 
 	if (!close) {
-		hawser__connection_close(connection, HAWSER__REASON__REASON_PROTOCOL_ERROR,
-					 "close: its fields are not valid");
+		refuse_frame(connection, "close");
 		return;
 	}
 	snprintf(why.message, sizeof why.message, "the peer closed the connection: %s",

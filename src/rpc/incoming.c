@@ -8,6 +8,7 @@
 #include "rpc/metadata.h"
 #include "rpc/stream.h"
 #include "util/log.h"
+#include "util/unpack.h"
 #include "wire/outbox.h"
 #include <errno.h>
 #include <hawser/peer.h>
@@ -134,14 +135,21 @@ void hawser__incoming_detach_all(struct hawser__connection *connection)
 static int examine(struct hawser__connection *connection, const struct hawser__frame *frame,
 		   const struct hawser__entry **entry, struct hawser__incoming *incoming)
 {
-	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
-	Hawser__Call *call = hawser__call__unpack(&allocator, frame->body_length, frame->body);
+	Hawser__Call *call = (Hawser__Call *)(void *)hawser__unpack(
+		&hawser__call__descriptor, &incoming->arena, frame->body, frame->body_length);
 	int r;
 
-	if (!call) {
+	if (!call && errno == EBADMSG) {
 		hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
 					  "the call's header is not valid");
 		return -EINVAL;
+	}
+	if (!call) {
+		hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+					  "%s to unpack the call's header of %zu bytes",
+					  errno == ENOMEM ? "out of memory" : "it takes too much",
+					  frame->body_length);
+		return -ENOMEM;
 	}
 	*entry = hawser__agreement_check(connection, frame, call->announce);
 	if (!*entry)
@@ -152,6 +160,10 @@ static int examine(struct hawser__connection *connection, const struct hawser__f
 		if (r == -EINVAL)
 			hawser__connection_refuse(connection, frame->id, HAWSER_INVALID_ARGUMENT,
 						  "%s: a key of its metadata is not valid",
+						  (*entry)->method->name);
+		else if (r == -ENOMEM)
+			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
+						  "%s: out of memory for its metadata",
 						  (*entry)->method->name);
 		else if (r < 0)
 			hawser__connection_refuse(connection, frame->id, HAWSER_RESOURCE_EXHAUSTED,
@@ -281,16 +293,21 @@ static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessag
 	incoming->in_handler = false;
 }
 
-/* What is wrong with a request that does not unpack. */
+/* What is wrong with a request that does not unpack, by hawser__unpack()'s errno. */
 static enum hawser_status explain(const struct hawser__incoming *incoming,
 				  const struct hawser__arena *arena,
 				  const struct hawser__arrival *arrival, char *text, size_t size)
 {
 	const struct hawser_method *method = incoming->entry->method;
 
-	if (arena->exhausted) {
+	if (errno == EMSGSIZE) {
 		snprintf(text, size, "%s: the request of %zu bytes unpacks to more than %zu",
 			 method->name, arrival->size, arena->limit);
+		return HAWSER_RESOURCE_EXHAUSTED;
+	}
+	if (errno == ENOMEM) {
+		snprintf(text, size, "%s: out of memory to unpack the request of %zu bytes",
+			 method->name, arrival->size);
 		return HAWSER_RESOURCE_EXHAUSTED;
 	}
 	snprintf(text, size, "%s: these %zu bytes are no valid %s", method->name, arrival->size,
@@ -302,8 +319,6 @@ static enum hawser_status explain(const struct hawser__incoming *incoming,
 static enum hawser_status take_request(struct hawser__incoming *incoming,
 				       struct hawser__arrival *arrival, char *text, size_t size)
 {
-	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
-
 	if (!arrival->type) {
 		/* What lies in a frame does not stay there. */
 		if (arrival->is_view)
@@ -314,7 +329,7 @@ static enum hawser_status take_request(struct hawser__incoming *incoming,
 		snprintf(text, size, "out of memory");
 		return HAWSER_RESOURCE_EXHAUSTED;
 	}
-	incoming->request = hawser__arrival_unpack(arrival, &allocator);
+	incoming->request = hawser__arrival_unpack(arrival, &incoming->arena);
 	if (incoming->request)
 		return HAWSER_OK;
 	return explain(incoming, &incoming->arena, arrival, text, size);
@@ -363,13 +378,12 @@ void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__
 void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
 {
 	struct hawser__arena *arena = &incoming->serving->messages;
-	ProtobufCAllocator allocator = hawser__arena_allocator(arena);
 	ProtobufCMessage *message = NULL;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	size_t cost = arrival ? arrival->cost : 0;
 
 	if (arrival && arrival->type) {
-		message = hawser__arrival_unpack(arrival, &allocator);
+		message = hawser__arrival_unpack(arrival, arena);
 		if (!message) {
 			enum hawser_status status =
 				explain(incoming, arena, arrival, text, sizeof text);
@@ -397,13 +411,12 @@ static bool unpack_in_frame(struct hawser__incoming *incoming, const struct haws
 			    struct hawser__arrival *view)
 {
 	const struct hawser__entry *entry = incoming->entry;
-	ProtobufCAllocator allocator = hawser__arena_allocator(&incoming->arena);
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	enum hawser_status status;
 
 	if (!entry->raw) {
-		incoming->request = protobuf_c_message_unpack(
-			entry->method->request, &allocator, frame->payload_length, frame->payload);
+		incoming->request = hawser__unpack(entry->method->request, &incoming->arena,
+						   frame->payload, frame->payload_length);
 		if (incoming->request)
 			return true;
 	}

@@ -10,6 +10,7 @@
 #include "util/alloc.h"
 #include "util/buffer.h"
 #include "util/error.h"
+#include "util/unpack.h"
 #include "wire/outbox.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -364,8 +365,12 @@ static enum hawser_outcome outcome_of(const struct hawser__frame *frame)
 /* The rare part of an end: texts, details, metadata. */
 static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
 {
-	Hawser__End *end = hawser__end__unpack(NULL, frame->body_length, frame->body);
+	Hawser__End *end = (Hawser__End *)(void *)hawser__unpack(&hawser__end__descriptor, NULL,
+								 frame->body, frame->body_length);
 
+	/* What cannot be taken is left out: the status counts. */
+	if (!end && errno == ENOMEM)
+		return;
 	if (!end) {
 		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_UNKNOWN,
 			  "the end of the call is not valid");
@@ -373,7 +378,6 @@ static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__fr
 	}
 	if (frame->status)
 		set_error(outgoing, status_of(frame), outcome_of(frame), end->text);
-	/* What cannot be taken is left out: the status counts. */
 	if (end->n_metadata &&
 	    hawser__metadata_take(end->metadata, end->n_metadata, &outgoing->arena,
 				  &outgoing->call.metadata) == 0)
@@ -403,51 +407,50 @@ static void refuse_reply(struct hawser__outgoing *outgoing, const struct hawser_
 	set_error(outgoing, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED, text);
 }
 
-/* Why a reply did not unpack. */
-static void refuse_unpacked(struct hawser__outgoing *outgoing, size_t size)
+/* Why one of its messages did not unpack, by hawser__unpack()'s errno. */
+static enum hawser_status explain(const struct hawser__outgoing *outgoing, size_t length, int code,
+				  char *text, size_t size)
 {
 	const struct hawser_method *method = outgoing->call.method;
-	bool too_large = outgoing->replies && outgoing->replies->exhausted;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	const char *what = method->kind & HAWSER_SERVER_STREAM ? "a message" : "the reply";
 
-	if (too_large)
-		snprintf(text, sizeof text, "%s: the reply of %zu bytes unpacks to more than %zu",
-			 method->name, size, outgoing->replies->limit);
+	if (code == EMSGSIZE)
+		snprintf(text, size, "%s: %s of %zu bytes unpacks to more than %zu", method->name,
+			 what, length, outgoing->replies->limit);
+	else if (code == ENOMEM)
+		snprintf(text, size, "%s: out of memory to unpack %s of %zu bytes", method->name,
+			 what, length);
 	else
-		snprintf(text, sizeof text, "%s: these %zu bytes are no valid %s", method->name,
-			 size, method->reply->name);
-	set_error(outgoing, too_large ? HAWSER_RESOURCE_EXHAUSTED : HAWSER_INTERNAL,
-		  HAWSER_OUTCOME_EXECUTED, text);
+		snprintf(text, size, "%s: these %zu bytes are no valid %s", method->name, length,
+			 method->reply->name);
+	return code == EBADMSG ? HAWSER_INTERNAL : HAWSER_RESOURCE_EXHAUSTED;
+}
+
+static void refuse_unpacked(struct hawser__outgoing *outgoing, size_t length, int code)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser_status status = explain(outgoing, length, code, text, sizeof text);
+
+	set_error(outgoing, status, HAWSER_OUTCOME_EXECUTED, text);
 }
 
 /* The reply in the frame. */
 static void take_reply(struct hawser__outgoing *outgoing, const struct hawser__frame *frame)
 {
-	ProtobufCAllocator arena, *allocator = NULL;
-
-	if (outgoing->replies) {
-		arena = hawser__arena_allocator(outgoing->replies);
-		allocator = &arena;
-	}
-	outgoing->reply = protobuf_c_message_unpack(outgoing->call.method->reply, allocator,
-						    frame->payload_length, frame->payload);
+	outgoing->reply = hawser__unpack(outgoing->call.method->reply, outgoing->replies,
+					 frame->payload, frame->payload_length);
 	if (!outgoing->reply)
-		refuse_unpacked(outgoing, frame->payload_length);
+		refuse_unpacked(outgoing, frame->payload_length, errno);
 }
 
 void hawser__outgoing_unpack_reply(struct hawser__outgoing *outgoing)
 {
 	/* It stays there until the call is freed: the reply may borrow from it. */
 	struct hawser__arrival *arrival = outgoing->call.stream->first;
-	ProtobufCAllocator arena, *allocator = NULL;
 
-	if (outgoing->replies) {
-		arena = hawser__arena_allocator(outgoing->replies);
-		allocator = &arena;
-	}
-	outgoing->reply = hawser__arrival_unpack(arrival, allocator);
+	outgoing->reply = hawser__arrival_unpack(arrival, outgoing->replies);
 	if (!outgoing->reply)
-		refuse_unpacked(outgoing, arrival->size);
+		refuse_unpacked(outgoing, arrival->size, errno);
 }
 
 /* What came of a call that succeeded: a reply, unless replies are a stream. */
@@ -540,19 +543,16 @@ void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_sta
 		hawser__connection_settle(connection);
 }
 
-void hawser__outgoing_spoil(struct hawser__outgoing *outgoing, size_t size)
+void hawser__outgoing_spoil(struct hawser__outgoing *outgoing, size_t size, int code)
 {
-	const struct hawser_method *method = outgoing->call.method;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser_status status = explain(outgoing, size, code, text, sizeof text);
 
-	snprintf(text, sizeof text,
-		 "%s: these %zu bytes are no valid %s, or there is no memory for it", method->name,
-		 size, method->reply->name);
 	hawser__stream_forget(outgoing->call.stream);
 	if (outgoing->call.carrier)
-		hawser__outgoing_abandon(outgoing, HAWSER_INTERNAL, "%s", text);
+		hawser__outgoing_abandon(outgoing, status, "%s", text);
 	else
-		set_error(outgoing, HAWSER_INTERNAL, HAWSER_OUTCOME_EXECUTED, text);
+		set_error(outgoing, status, HAWSER_OUTCOME_EXECUTED, text);
 }
 
 /* ---- the end of the connection ---- */

@@ -101,8 +101,9 @@ void hawser__outgoing_oversized(struct hawser__connection *connection,
 void hawser__outgoing_abandon(struct hawser__outgoing *outgoing, enum hawser_status status,
 			      const char *format, ...) HAWSER_PRINTF(3, 4);
 
-/** A message that came for it is not valid: ends it, or if it is over already, as a failure. */
-void hawser__outgoing_spoil(struct hawser__outgoing *outgoing, size_t size);
+/** A message that came for it did not unpack, for hawser__unpack()'s errno: ends it, or if it is
+ * over already, as a failure. */
+void hawser__outgoing_spoil(struct hawser__outgoing *outgoing, size_t size, int code);
 
 /** Ends it for a reason that is not its own. `done` runs. */
 void hawser__outgoing_fail(struct hawser__outgoing *outgoing, enum hawser_outcome outcome,

@@ -48,7 +48,8 @@ struct receiving {
 struct telling {
 	struct hawser__ask ask;
 	struct remote_stream *stream;
-	size_t size; /* of a message that did not unpack */
+	size_t size; /* of a message that did not unpack … */
+	int code;    /* … for hawser__unpack()'s errno */
 };
 
 static struct remote_stream *stream_of(struct hawser__outgoing *outgoing)
@@ -180,7 +181,7 @@ static void run_spoil(struct hawser__ask *ask)
 {
 	struct telling *telling = hawser__container_of(ask, struct telling, ask);
 
-	hawser__outgoing_spoil(&telling->stream->outgoing, telling->size);
+	hawser__outgoing_spoil(&telling->stream->outgoing, telling->size, telling->code);
 	hawser__ask_answer(ask, 0);
 }
 
@@ -254,6 +255,7 @@ static int unpack(struct remote_stream *stream, struct hawser__arrival *arrival,
 	struct telling telling = {.stream = stream, .size = arrival->size};
 	ProtobufCMessage *unpacked = hawser__arrival_unpack(arrival, NULL);
 
+	telling.code = errno;
 	hawser__arrival_free(arrival);
 	if (unpacked) {
 		*message = unpacked;

@@ -21,15 +21,16 @@ enum {
 	LARGEST_CAPACITY = 64 * 1024 - HEADER,
 };
 
-static struct hawser__arena_block *block_new(size_t capacity)
+static struct hawser__arena_block *block_new(struct hawser__arena *arena, size_t capacity)
 {
-	struct hawser__arena_block *block;
+	struct hawser__arena_block *block = NULL;
 
-	if (capacity > SIZE_MAX - HEADER)
-		return NULL;
-	block = hawser__aligned_alloc(16, HEADER + capacity);
+	if (capacity <= SIZE_MAX - HEADER)
+		block = hawser__aligned_alloc(16, HEADER + capacity);
 	if (block)
 		block->capacity = capacity;
+	else
+		arena->starved = true;
 	return block;
 }
 
@@ -99,7 +100,7 @@ void *hawser__arena_alloc_slow(struct hawser__arena *arena, size_t size)
 		else if (current)
 			capacity = LARGEST_CAPACITY;
 		if (current && rounded > capacity / 4) {
-			block = block_new(rounded);
+			block = block_new(arena, rounded);
 			if (!block)
 				return NULL;
 			block->older = current->older;
@@ -108,7 +109,7 @@ void *hawser__arena_alloc_slow(struct hawser__arena *arena, size_t size)
 			open_part(arena, arena->at, (size_t)(arena->end - arena->at));
 			return block->data;
 		}
-		block = block_new(rounded > capacity ? rounded : capacity);
+		block = block_new(arena, rounded > capacity ? rounded : capacity);
 		if (!block)
 			return NULL;
 		block->older = current;

@@ -22,6 +22,7 @@ struct hawser__arena {
 	size_t used;                         /* bytes handed out since the reset */
 	size_t limit;                        /* most bytes between two resets */
 	bool exhausted;                      /* an allocation was refused for the limit */
+	bool starved;                        /* one found no memory */
 };
 
 enum { HAWSER__ARENA_FIRST_BLOCK = 2048 };
@@ -36,7 +37,7 @@ void *hawser__arena_alloc_slow(struct hawser__arena *arena, size_t size);
 
 /**
  * Aligned to 16, never shared, also for a size of 0; NULL without memory or over
- * the limit (then `exhausted` is set).
+ * the limit (then `starved` or `exhausted` is set).
  */
 static inline void *hawser__arena_alloc(struct hawser__arena *arena, size_t size)
 {

@@ -245,7 +245,6 @@ static void check_arrival(const ProtobufCMessageDescriptor *type)
 	struct hawser__arrival *arrival = arrive(type);
 	ProtobufCMessage *message;
 	struct hawser__arena arena;
-	ProtobufCAllocator allocator;
 
 	n_bodies += arrival->field != NULL;
 	/* On its own … */
@@ -259,8 +258,7 @@ static void check_arrival(const ProtobufCMessageDescriptor *type)
 	} else {
 		/* … or with what it borrows. */
 		hawser__arena_init(&arena, SIZE_MAX);
-		allocator = hawser__arena_allocator(&arena);
-		message = hawser__arrival_unpack(arrival, &allocator);
+		message = hawser__arrival_unpack(arrival, &arena);
 		quick_assert(!message == !expected);
 		if (message)
 			check_equal(message, expected);
@@ -336,7 +334,6 @@ START_TEST(large_field_is_received_where_the_message_has_it)
 {
 	struct hawser__arrival *arrival;
 	struct hawser__arena arena;
-	ProtobufCAllocator allocator;
 	Arrivaltest__File *file;
 	const uint8_t *body;
 
@@ -353,8 +350,7 @@ START_TEST(large_field_is_received_where_the_message_has_it)
 	ck_assert_int_eq(hawser__arrival_add(arrival, wire.data + 1000, wire.length - 1000), 0);
 
 	hawser__arena_init(&arena, SIZE_MAX);
-	allocator = hawser__arena_allocator(&arena);
-	file = (Arrivaltest__File *)(void *)hawser__arrival_unpack(arrival, &allocator);
+	file = (Arrivaltest__File *)(void *)hawser__arrival_unpack(arrival, &arena);
 	ck_assert_ptr_nonnull(file);
 	ck_assert_str_eq(file->name, "name");
 	ck_assert_ptr_eq(file->data.data, body);
@@ -485,16 +481,14 @@ static bool arrive_somehow(void *data)
 	struct hawser__arrival *arrival =
 		hawser__arrival_new(&arrivaltest__file__descriptor, wire.length);
 	struct hawser__arena arena;
-	ProtobufCAllocator allocator;
 	ProtobufCMessage *message = NULL;
 
 	if (!arrival)
 		return false;
 	hawser__arena_init(&arena, SIZE_MAX);
-	allocator = hawser__arena_allocator(&arena);
 	if (hawser__arrival_add(arrival, wire.data, 60) == 0) {
 		ck_assert_int_eq(hawser__arrival_add(arrival, wire.data + 60, wire.length - 60), 0);
-		message = hawser__arrival_unpack(arrival, in_arena ? &allocator : NULL);
+		message = hawser__arrival_unpack(arrival, in_arena ? &arena : NULL);
 		success = message;
 	}
 	if (!in_arena)

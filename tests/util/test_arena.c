@@ -186,6 +186,7 @@ static bool fill_arena(void *data)
 	}
 	/* No memory is not the limit. */
 	ck_assert(!arena.exhausted);
+	ck_assert(arena.starved == !success);
 	hawser__arena_deinit(&arena);
 	return success;
 }
