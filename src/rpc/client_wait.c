@@ -122,12 +122,23 @@ int hawser__client_poll(struct hawser_client *client, int fd, bool wants_write, 
 void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, bool patiently)
 {
 	struct hawser__connection *connection = client->connection;
-	int fd = connection->fd, found = POLLIN;
-	bool wants_write = hawser__session_unwritten(&connection->session) > 0;
-	ssize_t n = -EAGAIN;
+	int fd = connection->fd, found = POLLIN, n_rooms;
 	struct iovec rooms[HAWSER__ROOMS];
-	int n_rooms = hawser__connection_room(connection, rooms);
+	bool wants_write;
+	ssize_t n = -EAGAIN;
 
+	if (hawser__connection_is_owing(connection)) {
+		uint64_t soon_ms = client->loop->now_ms + HAWSER__RECEIVE_MS;
+
+		if (!hawser__connection_flush(connection))
+			return;
+		/* Still without memory it is tried again soon. */
+		if (hawser__connection_is_owing(connection) && until_ms > soon_ms)
+			until_ms = soon_ms;
+		patiently = true;
+	}
+	wants_write = hawser__session_unwritten(&connection->session) > 0;
+	n_rooms = hawser__connection_room(connection, rooms);
 	if (n_rooms < 0) {
 		hawser__connection_received(connection, n_rooms);
 		return;
@@ -238,15 +249,16 @@ void hawser__client_wait_slice(struct hawser_client *client, struct hawser__wait
 
 /* ---- the keeper ---- */
 
-/* Tells the server what has come, so that it need not keep it. */
+/* Tells the server what has come, so that it need not keep it, and what it may send. */
 static void acknowledge(struct hawser_client *client)
 {
 	struct hawser__connection *connection = client->connection;
+	bool owes_ack = hawser__session_owes_ack(&connection->session);
 
-	if (!hawser__session_owes_ack(&connection->session))
-		return;
-	hawser__connection_put_ack(connection);
-	hawser__connection_flush(connection);
+	if (owes_ack)
+		hawser__connection_put_ack(connection);
+	if (owes_ack || hawser__connection_is_owing(connection))
+		hawser__connection_flush(connection);
 }
 
 /* Receives while nobody calls. With the lock. */

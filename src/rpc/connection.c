@@ -69,6 +69,7 @@ struct hawser__connection *hawser__connection_new(const struct hawser__connectio
 	if (connection->is_traced)
 		connection->session.moved = hawser__trace_moved;
 	hawser__list_init(&connection->incoming);
+	hawser__list_init(&connection->owing);
 	hawser__list_init(&connection->blocked);
 	hawser__list_init(&connection->outgoing);
 	hawser__list_init(&connection->link);
@@ -375,11 +376,13 @@ static void on_ack_alarm(struct hawser__alarm *alarm)
 	struct hawser__connection *connection =
 		hawser__container_of(alarm, struct hawser__connection, ack_alarm);
 
+	bool owes_ack = hawser__session_owes_ack(&connection->session);
+
 	if (!hawser__connection_is_open(connection) ||
-	    !hawser__session_owes_ack(&connection->session))
+	    (!owes_ack && !hawser__connection_is_owing(connection)))
 		return;
 	/* A connection that is in use has a frame to send soon. */
-	if (!hawser__session_urge_ack(&connection->session))
+	if (owes_ack && !hawser__session_urge_ack(&connection->session))
 		hawser__connection_put_ack(connection);
 	hawser__connection_flush(connection);
 }

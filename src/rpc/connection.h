@@ -135,6 +135,7 @@ struct hawser__connection {
 	const struct hawser_method *last_method; /* announced; a shortcut past the map */
 	struct hawser__map refused; /* methods that the peer has wrong; see agreement.h */
 	struct hawser__list incoming;
+	struct hawser__list owing;   /* streams whose peer could not be told of its window */
 	struct hawser__list blocked; /* streams that wait for room */
 	struct hawser__list outgoing;
 	struct hawser__deferred flush;
@@ -206,6 +207,8 @@ bool hawser__connection_send_out(struct hawser__connection *connection);
 void hawser__connection_push(struct hawser__session *session);
 /** Writes before the loop sleeps; on a bare loop at once. */
 void hawser__connection_flush_soon(struct hawser__connection *connection);
+/** Does so in a while, for who had no memory just now; on a bare loop its reader does. */
+void hawser__connection_flush_later(struct hawser__connection *connection);
 
 /** The end of being busy: what was put off is done now, lost or a write. May free the connection.
  */
@@ -273,6 +276,12 @@ const char *hawser__connection_peer(struct hawser__connection *connection, char 
 static inline bool hawser__connection_is_open(const struct hawser__connection *connection)
 {
 	return connection->session.state == HAWSER__SESSION_OPEN && connection->fd >= 0;
+}
+
+/** Whether it had no memory for something that a flush tries again. */
+static inline bool hawser__connection_is_owing(const struct hawser__connection *connection)
+{
+	return !hawser__list_empty(&connection->owing);
 }
 
 /** Calls in flight. */

@@ -466,6 +466,13 @@ void hawser__connection_push(struct hawser__session *session)
 	}
 }
 
+static void set_ack_alarm(struct hawser__connection *connection)
+{
+	if (!hawser__timer_is_set(&connection->ack_alarm.timer))
+		hawser__loop_set_alarm(connection->loop, &connection->ack_alarm,
+				       connection->loop->now_ms + ACK_MS);
+}
+
 /* Tells the peer what has come, at once if it is much, else soon. */
 static void acknowledge(struct hawser__connection *connection)
 {
@@ -475,9 +482,8 @@ static void acknowledge(struct hawser__connection *connection)
 		return;
 	if (hawser__session_must_ack(session))
 		hawser__connection_put_ack(connection);
-	else if (!hawser__timer_is_set(&connection->ack_alarm.timer))
-		hawser__loop_set_alarm(connection->loop, &connection->ack_alarm,
-				       connection->loop->now_ms + ACK_MS);
+	else
+		set_ack_alarm(connection);
 }
 
 /* Adds what the log has grown by to the total, or takes away what it has shrunk by. */
@@ -507,6 +513,8 @@ bool hawser__connection_flush(struct hawser__connection *connection)
 	if (connection->is_lost || connection->is_broken || connection->is_busy)
 		return !connection->is_lost;
 	connection->is_busy = true;
+	if (hawser__connection_is_owing(connection))
+		hawser__stream_repay(connection);
 	hawser__stream_unblock(connection);
 	if (connection->fd < 0) {
 		count_log(connection);
@@ -570,4 +578,12 @@ void hawser__connection_flush_soon(struct hawser__connection *connection)
 		hawser__loop_defer(connection->loop, &connection->flush);
 	else
 		hawser__connection_flush(connection);
+}
+
+void hawser__connection_flush_later(struct hawser__connection *connection)
+{
+	if (!connection->loop->base)
+		hawser__loop_wake(connection->loop);
+	else
+		set_ack_alarm(connection);
 }

@@ -41,6 +41,7 @@ int hawser__stream_new(struct hawser_call *call, struct hawser__connection *conn
 	stream->deliver.run = on_deliver;
 	hawser__window_init(&stream->window, connection->window);
 	hawser__list_init(&stream->deliver.link);
+	hawser__list_init(&stream->owing);
 	hawser__list_init(&stream->blocked);
 	connection->n_receiving += receives;
 	call->stream = stream;
@@ -76,6 +77,7 @@ void hawser__stream_leave(struct hawser__stream *stream)
 
 	if (!connection)
 		return;
+	hawser__list_unlink(&stream->owing);
 	hawser__list_unlink(&stream->blocked);
 	stream->on_writable = NULL;
 	connection->unread -= stream->unread;
@@ -126,11 +128,33 @@ void hawser__stream_taken(struct hawser__stream *stream, size_t cost)
 		stream->coming->cost = 0;
 	}
 	bytes = hawser__window_take(&stream->window, cost, wanted_window(connection));
-	/* Without memory it is tried again with the next message. */
-	if (!bytes || carrier->ops->send_window(carrier, stream->call, bytes) < 0)
+	if (!bytes)
 		return;
+	if (carrier->ops->send_window(carrier, stream->call, bytes) < 0) {
+		/* The next message may never come, if that is what the peer waits for. */
+		hawser__list_move(&connection->owing, &stream->owing);
+		hawser__connection_flush_later(connection);
+		return;
+	}
 	hawser__window_told(&stream->window, bytes);
 	hawser__connection_flush_soon(connection);
+}
+
+void hawser__stream_repay(struct hawser__connection *connection)
+{
+	struct hawser__list owed;
+
+	hawser__list_init(&owed);
+	while (!hawser__list_empty(&connection->owing))
+		hawser__list_move(&owed, connection->owing.next);
+	/* Each once: without memory it goes back to where it was. */
+	while (!hawser__list_empty(&owed)) {
+		struct hawser__stream *stream =
+			hawser__container_of(owed.next, struct hawser__stream, owing);
+
+		hawser__list_unlink(&stream->owing);
+		hawser__stream_taken(stream, 0);
+	}
 }
 
 /* ---- delivering ---- */

@@ -37,6 +37,7 @@ struct hawser__stream {
 	bool is_end_due;    /* which is to be delivered */
 	bool *is_gone;      /* told to whoever is in the middle of delivering */
 	struct hawser__deferred deliver;
+	struct hawser__list owing; /* the connection's, while its peer is owed a window */
 	/* Waits for room to send. */
 	struct hawser__list blocked; /* the connection's */
 	hawser_writable_fn *on_writable;
@@ -65,8 +66,11 @@ void hawser__stream_window(struct hawser__connection *connection, uint64_t id, u
 
 /** Of a pulled stream: the next whole message, which is the caller's then, or NULL. */
 struct hawser__arrival *hawser__stream_take(struct hawser__stream *stream);
-/** So much was taken off its receiver's hands: the peer may send more. */
+/** So much was taken off its receiver's hands: the peer may send more. Without memory to say so it
+ * is owed that, and told later. */
 void hawser__stream_taken(struct hawser__stream *stream, size_t cost);
+/** Tells what peers are owed. */
+void hawser__stream_repay(struct hawser__connection *connection);
 /** Drops what was not taken. */
 void hawser__stream_forget(struct hawser__stream *stream);
 /** What is due is delivered from the loop. */
