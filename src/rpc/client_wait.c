@@ -261,21 +261,31 @@ static void acknowledge(struct hawser_client *client)
 		hawser__connection_flush(connection);
 }
 
+/* Looks after a server that takes too little. */
+static void check_slow(struct hawser_client *client)
+{
+	if (client->connection)
+		hawser__connection_check_slow(client->connection);
+}
+
 /* Receives while nobody calls. With the lock. */
 static void keep(struct hawser_client *client)
 {
 	client->reader = HAWSER__READER_KEEPER;
 	while (!client->is_stopping && hawser__client_is_open(client) && !client->is_connecting &&
 	       hawser__list_empty(&client->waiters)) {
-		uint64_t until_ms, alarm_ms;
+		uint64_t until_ms, other_ms;
 
 		acknowledge(client);
 		until_ms = hawser__client_heartbeat(client);
-		alarm_ms = hawser__loop_run_alarms(client->loop);
+		check_slow(client);
+		other_ms = hawser__loop_run_alarms(client->loop);
 		hawser__loop_run_deferred(client->loop);
-		if (hawser__client_is_open(client))
-			hawser__client_receive(client, alarm_ms < until_ms ? alarm_ms : until_ms,
-					       true);
+		until_ms = other_ms < until_ms ? other_ms : until_ms;
+		if (!hawser__client_is_open(client))
+			break;
+		other_ms = client->loop->now_ms + hawser__connection_look_ms(client->connection);
+		hawser__client_receive(client, other_ms < until_ms ? other_ms : until_ms, true);
 	}
 	hawser__client_hand_over(client);
 }
@@ -290,6 +300,8 @@ static uint64_t next_look_ms(const struct hawser_client *client, uint64_t tick_m
 		look_ms = hawser__client_serves(client) ? client->retreat.next_ms : UINT64_MAX;
 	else if (!hawser__client_is_open(client) && !client->is_connecting)
 		look_ms = client->retreat.next_ms;
+	else if (tick_ms > hawser__connection_look_ms(client->connection))
+		look_ms = client->loop->now_ms + hawser__connection_look_ms(client->connection);
 	return alarm_ms < look_ms ? alarm_ms : look_ms;
 }
 
@@ -328,8 +340,7 @@ static void *keeper_main(void *data)
 		else
 			/* A caller waits for something long: the heartbeat goes on. */
 			hawser__client_heartbeat(client);
-		if (client->connection)
-			hawser__connection_check_slow(client->connection);
+		check_slow(client);
 	}
 	hawser__client_unlock(client);
 	return NULL;

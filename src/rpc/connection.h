@@ -262,8 +262,10 @@ void hawser__connection_lose(struct hawser__connection *connection, enum hawser_
 void hawser__connection_measure(struct hawser__connection *connection, size_t bytes);
 /** Something waits for the peer: looks after it from now on. */
 void hawser__connection_watch_slow(struct hawser__connection *connection);
-/** Looks whether the peer has taken too little. A bare loop's user calls it from time to time. */
+/** Looks whether the peer has taken too little. A bare loop's user calls it as often … */
 void hawser__connection_check_slow(struct hawser__connection *connection);
+/** … as this. UINT_MAX: it need not. */
+unsigned hawser__connection_look_ms(const struct hawser__connection *connection);
 
 /** One call fewer is in flight. */
 void hawser__connection_call_ended(struct hawser__connection *connection);

@@ -5,27 +5,35 @@
 #include "rpc/incoming.h"
 #include "rpc/outgoing.h"
 #include "wire/outbox.h"
+#include <limits.h>
 #include <stdio.h>
 
-/* Looks so often within the time that a peer has. */
-enum { LOOKS = 4, LOOK_LEAST_MS = 10 };
+/* Looks so often within the time that a peer has, or without one so often for what waits. */
+enum { LOOKS = 4, LOOK_LEAST_MS = 10, BYTES_LOOK_MS = 100 };
 
 static bool is_impatient(const struct hawser__connection *connection)
 {
 	return connection->patience.policy != HAWSER_SLOW_PEER_WAIT;
 }
 
+unsigned hawser__connection_look_ms(const struct hawser__connection *connection)
+{
+	unsigned timeout_ms = connection->patience.timeout_ms;
+	unsigned look_ms = timeout_ms ? timeout_ms / LOOKS : BYTES_LOOK_MS;
+
+	if (!is_impatient(connection))
+		return UINT_MAX;
+	return look_ms > LOOK_LEAST_MS ? look_ms : LOOK_LEAST_MS;
+}
+
 void hawser__connection_watch_slow(struct hawser__connection *connection)
 {
 	struct hawser__patience *patience = &connection->patience;
-	unsigned look_ms = patience->timeout_ms ? patience->timeout_ms / LOOKS : 100;
 
 	if (!is_impatient(connection) || hawser__timer_is_set(&patience->alarm.timer))
 		return;
-	if (look_ms < LOOK_LEAST_MS)
-		look_ms = LOOK_LEAST_MS;
 	hawser__loop_set_alarm(connection->loop, &patience->alarm,
-			       connection->loop->now_ms + look_ms);
+			       connection->loop->now_ms + hawser__connection_look_ms(connection));
 }
 
 static void count(struct hawser__connection *connection)

@@ -194,6 +194,24 @@ START_TEST(slow_servers_call_fails)
 }
 END_TEST
 
+/* Long before its deadline, that is. */
+START_TEST(slow_server_is_noticed_in_time)
+{
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct slow slow;
+
+	slow_server_start(&slow, _i, HAWSER_SLOW_PEER_FAIL_CALL);
+	stream_close(&slow.stream);
+	memset(&slow.stream, 0, sizeof slow.stream);
+	context.timeout_ms = (int)patient_ms(1000);
+	stream_open(&slow.stream, &slow.pair.caller, GATHER, NULL, &context);
+	ck_assert_int_eq(stream_send_order(&slow.stream, "stop", 0), 0);
+	ck_assert_int_eq(stream_send_samples(&slow.stream, MESSAGES, MOST), -EPIPE);
+	stream_finish(&slow.stream, HAWSER_RESOURCE_EXHAUSTED);
+	slow_stop(&slow);
+}
+END_TEST
+
 START_TEST(slow_servers_connection_is_closed)
 {
 	struct slow slow;
@@ -305,6 +323,7 @@ int main(void)
 	tcase = suite_case(suite, "servers");
 	tcase_add_loop_test(tcase, slow_server_is_waited_for, 0, STAMPS);
 	tcase_add_loop_test(tcase, slow_servers_call_fails, 0, STAMPS);
+	tcase_add_loop_test(tcase, slow_server_is_noticed_in_time, 0, STAMPS);
 	tcase_add_loop_test(tcase, slow_servers_connection_is_closed, 0, STAMPS);
 
 	tcase = suite_case(suite, "bytes");
