@@ -25,7 +25,8 @@ void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
 			      Hawser__Hello *hello)
 {
 	client->has_said_hello = true;
-	if (!make_hello(client, hello))
+	/* One that offers nothing any more says so, too: its session may know better. */
+	if (!make_hello(client, hello) && !hawser__client_serves(client))
 		return;
 	open->hello = hello;
 	if (protobuf_c_message_get_packed_size(&open->base) + HAWSER__FRAME_PREFIX <=
@@ -88,6 +89,9 @@ static void changed(struct hawser_client *client)
 {
 	if (client->connection && hawser__connection_is_open(client->connection))
 		hawser__client_say_hello(client);
+	else
+		/* An open that is under way tells what was so before. */
+		client->has_said_hello = false;
 }
 
 static int add(struct hawser_client *client, const struct hawser_service *service,
