@@ -24,6 +24,8 @@ static bool make_hello(const struct hawser_client *client, Hawser__Hello *hello)
 void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
 			      Hawser__Hello *hello)
 {
+	static Hawser__Hello empty = HAWSER__HELLO__INIT;
+
 	client->has_said_hello = true;
 	/* One that offers nothing any more says so, too: its session may know better. */
 	if (!make_hello(client, hello) && !hawser__client_serves(client))
@@ -32,8 +34,8 @@ void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
 	if (protobuf_c_message_get_packed_size(&open->base) + HAWSER__FRAME_PREFIX <=
 	    HAWSER__FRAME_OPEN_LIMIT)
 		return;
-	/* It goes by itself, as soon as that is possible. */
-	open->hello = NULL;
+	/* What it offers goes by itself, as soon as that is possible; who it is, goes now. */
+	open->hello = &empty;
 	client->has_said_hello = false;
 }
 
