@@ -12,6 +12,9 @@
 /* A field with fewer bytes than these is copied. */
 enum { BODY_LEAST = 32 * 1024, LENGTH_BYTES_MOST = 5 };
 
+/* A peer must send so much before memory is taken in larger steps than it sends. */
+enum { EARNEST_BYTES = 4 << 20 };
+
 /* ---- fields at the top level ---- */
 
 struct scan {
@@ -230,10 +233,21 @@ uint8_t *hawser__arrival_place(const struct hawser__arrival *arrival, size_t len
 	return length <= to_packed(arrival) ? arrival->packed + arrival->length : NULL;
 }
 
+/* The rest comes, too, most likely. */
+static void expect_rest(struct hawser__arrival *arrival)
+{
+	if (arrival->field)
+		hawser__expect_use(arrival->body, arrival->body_length);
+	else
+		hawser__expect_use(arrival->packed, arrival->size);
+}
+
 void hawser__arrival_placed(struct hawser__arrival *arrival, size_t length)
 {
 	if (!is_in_body(arrival))
 		arrival->length += length;
+	if (arrival->received < EARNEST_BYTES && arrival->received + length >= EARNEST_BYTES)
+		expect_rest(arrival);
 	arrival->received += length;
 	if (arrival->field && arrival->received == arrival->body_begin)
 		close_gap(arrival);

@@ -184,6 +184,7 @@ static int take_along(const struct hawser__content *reply, struct hawser__answer
 	answer->packed = hawser__malloc(reply->length + 1);
 	if (!answer->packed)
 		return -ENOMEM;
+	hawser__expect_use(answer->packed, reply->length);
 	if (reply->message)
 		protobuf_c_message_pack(reply->message, answer->packed);
 	else if (reply->length)

@@ -102,6 +102,7 @@ static int send_from_elsewhere(struct hawser__incoming *incoming, const struct h
 	if (content->loan) {
 		content->loan->references++;
 	} else {
+		hawser__expect_use(sending->packed, length);
 		if (content->message)
 			protobuf_c_message_pack(content->message, sending->packed);
 		else if (length)

@@ -183,6 +183,7 @@ void hawser__content_pack_large(struct hawser__content *content, size_t limit)
 		free(packed);
 		return;
 	}
+	hawser__expect_use(packed, content->length);
 	protobuf_c_message_pack(content->message, packed);
 	content->message = NULL;
 	content->packed = packed;

@@ -60,6 +60,7 @@ static bool keep_request(struct hawser__again *again, const struct hawser__conte
 		free(packed);
 		return false;
 	}
+	hawser__expect_use(packed, request->length);
 	if (request->message)
 		protobuf_c_message_pack(request->message, packed);
 	else if (request->length)

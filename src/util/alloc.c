@@ -3,7 +3,10 @@
 #include "util/alloc.h"
 #include <errno.h>
 #include <stdalign.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 bool (*hawser__alloc_hook)(size_t size);
 
@@ -52,6 +55,19 @@ void *hawser__aligned_alloc(size_t alignment, size_t size)
 		return NULL;
 	}
 	return p;
+}
+
+void hawser__expect_use(void *memory, size_t size)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)memory + page - 1) / page * page;
+	uintptr_t end = ((uintptr_t)memory + size) / page * page;
+	int error = errno;
+
+	if (size < HAWSER__LARGE_BYTES)
+		return;
+	madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+	errno = error;
 }
 
 char *hawser__strdup(const char *string)

@@ -23,6 +23,15 @@ void *hawser__calloc(size_t count, size_t size);
 void *hawser__realloc(void *old, size_t size);
 /** NULL on failure. `alignment` is a power of two of at least sizeof(void *); free with free(). */
 void *hawser__aligned_alloc(size_t alignment, size_t size);
+/**
+ * `size` bytes at `memory` are about to be used, all of them. If they are many, large pages are
+ * asked for: clearing and giving back 256 MiB page by page keeps a CPU busy for about 100 ms, and
+ * whoever has to wait for that CPU waits. See madvise(2), MADV_HUGEPAGE. The system may not have
+ * any, and that is all right. Below HAWSER__LARGE_BYTES it does nothing: malloc uses such memory
+ * again by itself (M_MMAP_THRESHOLD in mallopt(3)).
+ */
+void hawser__expect_use(void *memory, size_t size);
+enum { HAWSER__LARGE_BYTES = 32 << 20 };
 /** A copy of a string, NULL on failure; NULL gives NULL. */
 char *hawser__strdup(const char *string);
 

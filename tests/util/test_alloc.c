@@ -4,7 +4,10 @@
 #include "support/suite.h"
 #include "util/alloc.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 START_TEST(calloc_refuses_a_product_that_overflows)
 {
@@ -90,6 +93,44 @@ START_TEST(hook_refuses_each_kind_of_allocation)
 }
 END_TEST
 
+/* Whether the system was asked for large pages there; false also if there is no such thing. */
+static bool is_large(const void *where)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	uintptr_t at = (uintptr_t)where, begin = 0, end = 0;
+	bool is_here = false, found = false;
+	char line[512];
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof line, maps)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+			is_here = at >= begin && at < end;
+		else if (is_here && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, " hg") != NULL;
+	}
+	fclose(maps);
+	return found;
+}
+
+START_TEST(what_will_be_used_is_asked_for_in_large_pages_if_it_is_much)
+{
+	size_t size = HAWSER__LARGE_BYTES;
+	bool can = access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0;
+	char *much = hawser__malloc(size), *little = hawser__malloc(1 << 20);
+
+	hawser__expect_use(little, 1 << 20);
+	ck_assert(!is_large(little + (1 << 19)));
+	errno = 0;
+	hawser__expect_use(much, size);
+	ck_assert_int_eq(errno, 0);
+	ck_assert_int_eq(is_large(much + size / 2), can);
+	/* Nothing beside it. */
+	memset(much, 1, size);
+	free(much);
+	free(little);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("util/alloc");
@@ -101,5 +142,6 @@ int main(void)
 	tcase_add_test(tcase, strdup_copies_and_passes_null_through);
 	tcase_add_test(tcase, realloc_keeps_the_old_block_on_failure);
 	tcase_add_test(tcase, hook_refuses_each_kind_of_allocation);
+	tcase_add_test(tcase, what_will_be_used_is_asked_for_in_large_pages_if_it_is_much);
 	return suite_run(suite);
 }
