@@ -126,7 +126,8 @@ HAWSER_EXPORT int hawser_client_remove(struct hawser_client *client,
 				       struct hawser_error *error);
 
 /**
- * Calls a unary method and waits for its reply: what every blocking stub does.
+ * Calls a unary method and waits for its reply: what every blocking stub does. The
+ * request must stay as it is until this returns: a large one is packed as it leaves.
  * On HAWSER_OK *reply is the caller's, to be freed with
  * protobuf_c_message_free_unpacked(*reply, NULL); otherwise it is untouched and
  * the context, if any, says more. See hawser_client for threads.
@@ -141,7 +142,8 @@ HAWSER_EXPORT enum hawser_status hawser_client_call(struct hawser_client *client
  * Opens a call of any kind without waiting: what every other stub does.
  * `request` is NULL where requests are a stream; it is packed before this
  * returns. `callback` (NULL for blocking streams) needs a client on an
- * event_base and is called through method->deliver. The call is the caller's, to be freed with
+ * event_base and is called through method->deliver. A blocking stream waits until its request is on
+ * its way. The call is the caller's, to be freed with
  * hawser_call_free(). On failure NULL, and errno is EINVAL (misuse), ECANCELED (the client is being
  * freed) or ENOMEM; any other failure ends the call and reaches the callback.
  */
@@ -154,7 +156,7 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
 /**
  * Sends a message on a call: a handler's reply, a client's next request of a stream. A
  * unary or client-streaming method's reply also ends the call. `method` must be
- * the call's. The message is packed before this returns.
+ * the call's. The message is packed before this returns, and must stay as it is so long.
  *
  * A handler's call: any thread. An asynchronous client's: the thread of its base. A blocking
  * client's: any thread, one at a time, beside one that receives; it waits for room, within the
@@ -162,7 +164,8 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
  *
  * Returns 0, -EINVAL (wrong method, no stream or NULL), -EALREADY (replied, failed or ended
  * already), -EPIPE (the call is over: it has ended, was cancelled, is past its deadline, or its
- * peer is gone; a client finds why in hawser_call_error()), -EMSGSIZE (over the limit, nothing was
+ * peer is gone; a client finds why in hawser_call_error(); of a blocking client's large message a
+ * part may have been sent before), -EMSGSIZE (over the limit, nothing was
  * sent; a handler's call then failed RESOURCE_EXHAUSTED, from another thread after this has
  * returned 0; a client's did, too), -EAGAIN (a stream's peer has not taken enough yet, or the
  * connection's log is full; see hawser_call_on_writable(); never from a blocking client), -EBUSY

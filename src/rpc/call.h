@@ -33,7 +33,8 @@ struct hawser__end {
 struct hawser__content {
 	const ProtobufCMessage *message; /* to be packed; or … */
 	const uint8_t *packed;
-	size_t length; /* packed */
+	size_t length;    /* packed */
+	bool comes_later; /* it is put by whoever sends it, piece by piece; client_send.h */
 	/* What `packed` is borrowed from for longer than the call of the function; may be NULL. */
 	struct hawser__loan *loan;
 };

@@ -76,7 +76,9 @@ struct hawser_client {
 	bool is_receiving;               /* the reader is in a system call, without the lock */
 	struct hawser__connection *dead; /* lost meanwhile: the reader frees it */
 	struct hawser__list waiters;     /* threads that wait and do not receive */
-	struct hawser__list senders;     /* of those, the ones that wait for room on a stream */
+	struct hawser__list senders;     /* threads that wait for room; client_send.h */
+	unsigned n_woken;                /* threads that were woken, and have not run since */
+	atomic_uint n_locking;           /* threads that wait for the lock, to begin something */
 	struct hawser__list pings;       /* that wait for a pong */
 	struct hawser__shutdown_wait *shutdown_wait;
 	uint64_t next_ping;
@@ -184,8 +186,6 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 					       const struct hawser_method *method,
 					       const ProtobufCMessage *request,
 					       const struct hawser_context *context);
-/** Something was written, or may be: those that wait for that look again. */
-void hawser__client_stream_written(struct hawser__connection *connection);
 /** The client is freed: its streams stay, for their owners to free. */
 void hawser__client_stream_orphan_all(struct hawser_client *client);
 

@@ -2,7 +2,7 @@
  * one connection is told in client_wait.h. */
 
 #include "net/socket.h"
-#include "rpc/client_wait.h"
+#include "rpc/client_send.h"
 #include "rpc/context.h"
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
@@ -18,6 +18,7 @@
 struct blocking_call {
 	struct hawser__outgoing outgoing;
 	struct hawser__waiter waiter;
+	struct hawser__sender sender; /* of a large request */
 };
 
 /* ---- what the connection tells ---- */
@@ -116,7 +117,7 @@ const struct hawser__connection_ops hawser__client_blocking_ops = {
 	.pong = on_pong,
 	.calm = hawser__client_calm,
 	.hello = hawser__client_hello,
-	.written = hawser__client_stream_written,
+	.written = hawser__client_written,
 	.away = on_away,
 	.lost = on_lost,
 };
@@ -125,8 +126,10 @@ const struct hawser__connection_ops hawser__client_blocking_ops = {
 
 static void on_done(struct hawser__outgoing *outgoing)
 {
-	hawser__waiter_finish(
-		&hawser__container_of(outgoing, struct blocking_call, outgoing)->waiter);
+	struct blocking_call *call = hawser__container_of(outgoing, struct blocking_call, outgoing);
+
+	hawser__waiter_finish(&call->waiter);
+	hawser__waiter_finish(&call->sender.waiter);
 }
 
 static const struct hawser__outgoing_ops blocking_ops = {.done = on_done};
@@ -223,19 +226,32 @@ int hawser__client_start(struct hawser_client *client, struct hawser__outgoing *
 	return r;
 }
 
+static void init_call(struct blocking_call *call, const struct hawser_method *method,
+		      uint64_t deadline_ms)
+{
+	hawser__outgoing_init(&call->outgoing, method, &blocking_ops);
+	call->outgoing.unpacks_later = true;
+	call->outgoing.call.deadline_ms = deadline_ms;
+	call->waiter.is_done = false;
+}
+
 /* One try. Returns whether another one may help: the connection was an old one, and its end is
  * known to have kept this call from running. */
 static bool try_call(struct hawser_client *client, struct blocking_call *call,
-		     const struct hawser__content *request, const struct hawser_context *context)
+		     struct hawser__content *request, const struct hawser_context *context)
 {
 	struct hawser__outgoing *outgoing = &call->outgoing;
 	bool was_open = hawser__client_is_open(client);
-	int r = hawser__client_start(client, outgoing, &call->waiter, request, context);
+	struct hawser__bulk bulk;
+	int r;
 
-	if (r == -ECONNRESET)
-		return was_open;
-	if (r < 0)
-		return false;
+	hawser__bulk_init(&bulk, client, request);
+	r = hawser__client_start(client, outgoing, &call->waiter, request, context);
+	if (r < 0) {
+		hawser__bulk_deinit(&bulk);
+		return r == -ECONNRESET && was_open;
+	}
+	hawser__bulk_send(&bulk, &call->sender, true, context);
 	r = hawser__client_wait(client, &call->waiter, outgoing->call.deadline_ms, context);
 	if (r < 0 && outgoing->call.carrier)
 		hawser__client_give_up(outgoing, r);
@@ -244,10 +260,10 @@ static bool try_call(struct hawser_client *client, struct blocking_call *call,
 	       !hawser__client_is_open(client);
 }
 
-static void init_call(struct blocking_call *call, const struct hawser_method *method)
+/* One that may have to be made again must be there as a whole. */
+static bool is_kept(const struct hawser_client *client, const struct hawser_method *method)
 {
-	hawser__outgoing_init(&call->outgoing, method, &blocking_ops);
-	call->outgoing.unpacks_later = true;
+	return !client->options.no_session && method->flags & HAWSER_METHOD_IDEMPOTENT;
 }
 
 enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
@@ -260,24 +276,21 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 	struct blocking_call call;
 	enum hawser_status status;
 	uint64_t deadline_ms;
-	bool again;
 
 	/* What takes long is done without the lock. */
-	hawser__content_pack_large(&content, client->options.max_request_bytes);
-	init_call(&call, method);
+	if (is_kept(client, method))
+		hawser__content_pack_large(&content, client->options.max_request_bytes);
 	hawser__waiter_init(&call.waiter);
+	hawser__sender_init(&call.sender, &call.outgoing);
 	hawser__client_lock(client);
 	hawser__loop_update_now(client->loop);
 	deadline_ms = hawser__outgoing_deadline(method, context, client->options.timeout_ms,
 						client->loop->now_ms);
-	call.outgoing.call.deadline_ms = deadline_ms;
-	again = try_call(client, &call, &content, context);
-	if (again) {
+	init_call(&call, method, deadline_ms);
+	if (try_call(client, &call, &content, context)) {
 		/* The server had closed the idle connection just before the call. */
 		hawser__outgoing_deinit(&call.outgoing);
-		init_call(&call, method);
-		call.outgoing.call.deadline_ms = deadline_ms;
-		call.waiter.is_done = false;
+		init_call(&call, method, deadline_ms);
 		try_call(client, &call, &content, context);
 	}
 	hawser__client_unlock(client);
@@ -290,6 +303,7 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 		*reply = call.outgoing.reply;
 	hawser__context_fill(context, &call.outgoing);
 	hawser__waiter_deinit(&call.waiter);
+	hawser__sender_deinit(&call.sender);
 	hawser__outgoing_deinit(&call.outgoing);
 	return status;
 }

@@ -6,7 +6,7 @@
  * keep up slows its sender down. One thread may send while another receives. */
 
 #include "net/fork.h"
-#include "rpc/client_wait.h"
+#include "rpc/client_send.h"
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
@@ -19,12 +19,10 @@ struct stream {
 	struct hawser_client *client; /* NULL: freed */
 	struct hawser__outgoing outgoing;
 	struct hawser__waiter waiter; /* who receives */
-	struct hawser__waiter sender; /* who sends */
-	struct hawser__list sending;  /* client->senders, while it waits for room */
+	struct hawser__sender sender; /* who sends */
 	struct hawser__list link;     /* the client's */
 	bool has_ended, in_receive, in_send;
-	bool has_reply;  /* to a stream of requests: it was unpacked */
-	bool wants_room; /* to send at all; else that what was sent goes */
+	bool has_reply; /* to a stream of requests: it was unpacked */
 };
 
 static struct stream *stream_of(struct hawser__outgoing *outgoing)
@@ -51,7 +49,7 @@ static void on_done(struct hawser__outgoing *outgoing)
 
 	stream->has_ended = true;
 	hawser__waiter_finish(&stream->waiter);
-	hawser__waiter_finish(&stream->sender);
+	hawser__waiter_finish(&stream->sender.waiter);
 }
 
 static void on_arrived(struct hawser__outgoing *outgoing)
@@ -61,54 +59,9 @@ static void on_arrived(struct hawser__outgoing *outgoing)
 
 /* ---- sending ---- */
 
-/* Whether it need not wait any longer. */
-static bool has_room(const struct stream *stream)
-{
-	const struct hawser_call *call = &stream->outgoing.call;
-	const struct hawser__carrier *carrier = call->carrier;
-
-	if (!carrier)
-		return true;
-	if (stream->wants_room)
-		return carrier->ops->can_send(carrier, call);
-	/* Without a connection it waits in the log, as calls do. */
-	return !carrier->ops->is_waiting(carrier, call) ||
-	       (!hawser__client_is_open(stream->client) && carrier->ops->can_send(carrier, call));
-}
-
-void hawser__client_stream_written(struct hawser__connection *connection)
-{
-	struct hawser_client *client = connection->owner;
-	struct hawser__list *link;
-
-	list_for_each (link, &client->senders) {
-		struct stream *stream = hawser__container_of(link, struct stream, sending);
-
-		if (!stream->sender.is_done && has_room(stream))
-			hawser__waiter_finish(&stream->sender);
-	}
-}
-
-/* Until there is room, or the stream is over. */
-static void wait_for_room(struct stream *stream, bool wants_room)
-{
-	struct hawser_client *client = stream->client;
-	int r = 0;
-
-	stream->wants_room = wants_room;
-	hawser__list_append(&client->senders, &stream->sending);
-	while (r == 0 && !stream->has_ended && !has_room(stream)) {
-		stream->sender.is_done = false;
-		r = hawser__client_wait(client, &stream->sender, stream->outgoing.call.deadline_ms,
-					NULL);
-	}
-	hawser__list_unlink(&stream->sending);
-	if (r < 0 && stream->outgoing.call.carrier)
-		hawser__client_give_up(&stream->outgoing, r);
-}
-
 /* With the lock. */
-static int send_now(struct stream *stream, const struct hawser__content *content)
+static int send_now(struct stream *stream, const struct hawser__content *content,
+		    struct hawser__bulk *bulk)
 {
 	struct hawser_client *client = stream->client;
 	int r;
@@ -124,36 +77,40 @@ static int send_now(struct stream *stream, const struct hawser__content *content
 					  client->options.max_request_bytes);
 		if (r != -EAGAIN)
 			break;
-		wait_for_room(stream, true);
+		hawser__sender_wait(client, &stream->sender, HAWSER__ROOM_TO_SEND, NULL);
 	}
-	if (r == 0)
-		wait_for_room(stream, false);
-	return r;
+	if (r < 0)
+		return r;
+	hawser__bulk_send(bulk, &stream->sender, false, NULL);
+	if (content->comes_later && stream->has_ended)
+		return -EPIPE;
+	hawser__sender_wait(client, &stream->sender, HAWSER__ROOM_GONE, NULL);
+	return 0;
 }
 
 static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__content *content)
 {
 	struct stream *stream = stream_of(outgoing);
 	struct hawser_client *client = stream->client;
-	struct hawser__content packed = *content;
+	struct hawser__content sent = *content;
+	struct hawser__bulk bulk;
 	int r;
 
 	if (!client)
 		return -EPIPE;
 	if (is_the_parents(client))
 		return -EPERM;
-	/* What takes long is done without the lock. */
-	hawser__content_pack_large(&packed, client->options.max_request_bytes);
 	hawser__client_lock(client);
 	if (stream->in_send) {
 		r = misuse(-EBUSY, outgoing, "send: another thread is sending on this call");
 	} else {
 		stream->in_send = true;
-		r = send_now(stream, &packed);
+		hawser__bulk_init(&bulk, client, &sent);
+		r = send_now(stream, &sent, &bulk);
+		hawser__bulk_deinit(&bulk);
 		stream->in_send = false;
 	}
 	hawser__client_unlock(client);
-	hawser__loan_unref(packed.loan);
 	return r;
 }
 
@@ -314,7 +271,7 @@ static void stream_release(struct hawser__outgoing *outgoing)
 	if (outgoing->reply)
 		protobuf_c_message_free_unpacked(outgoing->reply, NULL);
 	hawser__waiter_deinit(&stream->waiter);
-	hawser__waiter_deinit(&stream->sender);
+	hawser__sender_deinit(&stream->sender);
 	hawser__outgoing_deinit(outgoing);
 	free(stream);
 }
@@ -336,34 +293,34 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 {
 	struct stream *stream = hawser__calloc(1, sizeof *stream);
 	struct hawser__outgoing *outgoing;
-	struct hawser__content content;
+	struct hawser__content content = {.length = 0};
+	struct hawser__bulk bulk;
 
 	if (!stream) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (request) {
+	if (request)
 		content = hawser__content_of(request);
-		hawser__content_pack_large(&content, client->options.max_request_bytes);
-	}
 	outgoing = &stream->outgoing;
 	stream->client = client;
 	hawser__outgoing_init(outgoing, method, &stream_ops);
 	outgoing->unpacks_later = true;
 	hawser__waiter_init(&stream->waiter);
-	hawser__waiter_init(&stream->sender);
-	hawser__list_init(&stream->sending);
+	hawser__sender_init(&stream->sender, outgoing);
 	hawser__client_lock(client);
 	hawser__list_append(&client->calls, &stream->link);
 	hawser__loop_update_now(client->loop);
+	hawser__bulk_init(&bulk, client, &content);
 	outgoing->call.deadline_ms = hawser__outgoing_deadline(
 		method, context, client->options.timeout_ms, client->loop->now_ms);
 	if (hawser__client_start(client, outgoing, &stream->waiter, request ? &content : NULL,
 				 context) < 0)
 		stream->has_ended = true;
+	else
+		hawser__bulk_send(&bulk, &stream->sender, true, context);
+	hawser__bulk_deinit(&bulk);
 	hawser__client_unlock(client);
-	if (request)
-		hawser__loan_unref(content.loan);
 	return &outgoing->call;
 }
 

@@ -6,6 +6,7 @@
 #include "rpc/context.h"
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -20,7 +21,11 @@ void hawser__client_lock(struct hawser_client *client)
 {
 	if (client->options.base)
 		return;
-	pthread_mutex_lock(&client->lock);
+	if (pthread_mutex_trylock(&client->lock) != 0) {
+		atomic_fetch_add_explicit(&client->n_locking, 1, memory_order_relaxed);
+		pthread_mutex_lock(&client->lock);
+		atomic_fetch_sub_explicit(&client->n_locking, 1, memory_order_relaxed);
+	}
 	hawser__loop_enter(client->loop);
 }
 
@@ -63,7 +68,8 @@ void hawser__waiter_init(struct hawser__waiter *waiter)
 {
 	hawser__list_init(&waiter->link);
 	hawser__client_cond_init(&waiter->wake);
-	waiter->is_done = false;
+	waiter->is_done = waiter->was_woken = false;
+	waiter->n_woken = NULL;
 }
 
 void hawser__waiter_deinit(struct hawser__waiter *waiter)
@@ -75,6 +81,10 @@ void hawser__waiter_deinit(struct hawser__waiter *waiter)
 void hawser__waiter_finish(struct hawser__waiter *waiter)
 {
 	waiter->is_done = true;
+	if (waiter->n_woken && !waiter->was_woken) {
+		waiter->was_woken = true;
+		++*waiter->n_woken;
+	}
 	pthread_cond_signal(&waiter->wake);
 }
 
@@ -180,8 +190,23 @@ static void wait_for_reader(struct hawser_client *client, struct hawser__waiter 
 	if (client->reader == HAWSER__READER_KEEPER)
 		hawser__loop_wake(client->loop);
 	hawser__list_append(&client->waiters, &waiter->link);
+	waiter->n_woken = &client->n_woken;
 	hawser__client_cond_wait(client, &waiter->wake, until_ms);
+	waiter->n_woken = NULL;
+	client->n_woken -= waiter->was_woken;
+	waiter->was_woken = false;
 	hawser__list_unlink(&waiter->link);
+}
+
+/* In the middle of a large message: there is more to receive than others should wait for. */
+static void give_way(struct hawser_client *client)
+{
+	if (!client->connection || !client->connection->straight ||
+	    !hawser__client_is_wanted(client))
+		return;
+	hawser__client_unlock(client);
+	sched_yield();
+	hawser__client_lock(client);
 }
 
 /* Waits until the waiter is done, the time is over or the context cancelled: receives if
@@ -222,6 +247,8 @@ int hawser__client_wait(struct hawser_client *client, struct hawser__waiter *wai
 					       patiently || deadline_ms - now_ms <
 								    2 * HAWSER__RECEIVE_MS);
 			patiently = true;
+			if (!waiter->is_done)
+				give_way(client);
 			continue;
 		}
 		wait_for_reader(client, waiter, until_ms);

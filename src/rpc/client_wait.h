@@ -30,6 +30,8 @@ struct hawser__waiter {
 	struct hawser__list link; /* client->waiters, while it does not receive itself */
 	pthread_cond_t wake;
 	bool is_done;
+	bool was_woken;    /* and has not run since */
+	unsigned *n_woken; /* the client's, while it sleeps; else NULL */
 };
 
 /** One that waits for a pong. */
@@ -73,6 +75,16 @@ void hawser__client_wait_slice(struct hawser_client *client, struct hawser__wait
  * wake-ups and for room to write as well.
  */
 void hawser__client_receive(struct hawser_client *client, uint64_t until_ms, bool patiently);
+
+/**
+ * Whether another thread could go on if it had lock and CPU. Who keeps both busy for long gives way
+ * then, with sched_yield(2) and without the lock: else that thread waits until the time slice is
+ * over, for milliseconds, however short its own work is.
+ */
+static inline bool hawser__client_is_wanted(const struct hawser_client *client)
+{
+	return client->n_woken || atomic_load_explicit(&client->n_locking, memory_order_relaxed);
+}
 
 /** The next thread that waits becomes the reader. */
 void hawser__client_hand_over(struct hawser_client *client);

@@ -354,11 +354,13 @@ static int send_call(struct hawser__carrier *carrier, struct hawser_call *call, 
 	struct hawser__connection *connection = connection_of(carrier);
 	const struct hawser_method *method = call->method;
 	bool announce = !is_announced(connection, method), goes_on = request && is_large(request);
+	bool is_here = goes_on && !request->comes_later,
+	     is_later = !request || (goes_on && !is_here);
 	size_t length = request && !goes_on ? request->length : 0;
-	struct hawser__chunk *reserved = goes_on ? reserve(connection, call, request) : NULL;
+	struct hawser__chunk *reserved = is_here ? reserve(connection, call, request) : NULL;
 	uint8_t *payload, *start;
 
-	if ((goes_on && !reserved) || (!request && !outbox_of(connection, call)))
+	if ((is_here && !reserved) || (is_later && !outbox_of(connection, call)))
 		goto no_memory;
 	if (announce || n_metadata || goes_on)
 		payload = put_rare_call(connection, call, announce, timeout_ms, metadata,
@@ -395,6 +397,8 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 	if (!outbox)
 		return -ENOMEM;
 	outbox->is_wanted = false;
+	if (message->comes_later)
+		return 0;
 	/* One from another thread may come when the window has just been used up; and before
 	 * the connection is open nobody knows how large it is. */
 	if (must_wait(call, message) || outbox->window <= 0 ||

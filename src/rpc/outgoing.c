@@ -198,7 +198,7 @@ int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__con
 	struct hawser__carrier *carrier = &connection->carrier;
 	uint64_t deadline_ms = outgoing->call.deadline_ms;
 	bool is_kept = method->kind == HAWSER_UNARY && method->flags & HAWSER_METHOD_IDEMPOTENT &&
-		       connection->keeps_requests;
+		       connection->keeps_requests && !request->comes_later;
 	struct hawser__content kept;
 	struct hawser__again *again = NULL;
 	int r = check(outgoing, connection, request ? request->length : 0, context,

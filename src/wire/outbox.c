@@ -166,6 +166,16 @@ struct hawser__chunk *hawser__outbox_reserve(struct hawser__session *session, si
 	return first;
 }
 
+struct hawser__chunk *hawser__outbox_new_piece(struct hawser__pool *pool)
+{
+	struct hawser__chunk *piece = hawser__chunk_new(pool, HAWSER__PIECE_CHUNK_BYTES);
+
+	/* Its head goes before it when its turn comes. */
+	if (piece)
+		piece->start = piece->end = piece->capacity - HAWSER__PIECE_BYTES;
+	return piece;
+}
+
 struct hawser__chunk *hawser__outbox_borrow(struct hawser__session *session,
 					    struct hawser__loan *loan, const uint8_t *packed,
 					    size_t length)
@@ -254,6 +264,14 @@ void hawser__outbox_put(struct hawser__session *session, struct hawser__outbox *
 		add_bytes(&packer, packed, length);
 	if (packer.reserved)
 		piece_is_full(&packer);
+}
+
+void hawser__outbox_put_piece(struct hawser__session *session, struct hawser__outbox *outbox,
+			      struct hawser__chunk *piece, uint64_t size)
+{
+	piece->mark = size ? size : MARK_REST;
+	append(session, outbox, piece);
+	take_part(session, outbox);
 }
 
 void hawser__outbox_put_borrowed(struct hawser__session *session, struct hawser__outbox *outbox,

@@ -67,6 +67,8 @@ struct hawser__chunk *hawser__outbox_reserve(struct hawser__session *session, si
 struct hawser__chunk *hawser__outbox_borrow(struct hawser__session *session,
 					    struct hawser__loan *loan, const uint8_t *packed,
 					    size_t length);
+/** For the next bytes of a message, to be filled up to its capacity. NULL without memory. */
+struct hawser__chunk *hawser__outbox_new_piece(struct hawser__pool *pool);
 /** NULL is accepted. */
 void hawser__outbox_return(struct hawser__session *session, struct hawser__chunk *reserved);
 
@@ -75,6 +77,13 @@ void hawser__outbox_return(struct hawser__session *session, struct hawser__chunk
 void hawser__outbox_put(struct hawser__session *session, struct hawser__outbox *outbox,
 			struct hawser__chunk *reserved, const ProtobufCMessage *message,
 			const uint8_t *packed, size_t length, bool is_announced);
+/**
+ * One piece, which is not empty, and full unless it is the message's last. `size`: of all, with the
+ * first piece if the call frame did not tell; else 0. Nothing else may be put before the message is
+ * complete.
+ */
+void hawser__outbox_put_piece(struct hawser__session *session, struct hawser__outbox *outbox,
+			      struct hawser__chunk *piece, uint64_t size);
 /** One that is borrowed. */
 void hawser__outbox_put_borrowed(struct hawser__session *session, struct hawser__outbox *outbox,
 				 struct hawser__chunk *borrowed, size_t length, bool is_announced);

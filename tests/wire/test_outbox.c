@@ -59,6 +59,33 @@ START_TEST(message_goes_in_full_pieces_of_which_the_first_tells_the_size)
 }
 END_TEST
 
+/* As by a sender that packs no more than may go soon. */
+START_TEST(pieces_that_are_put_one_by_one_are_one_message)
+{
+	enum { LENGTH = 200000 };
+	size_t announced = _i ? 0 : LENGTH;
+	struct hawser__outbox *outbox;
+
+	start();
+	outbox = open_call(3, WIDE);
+	for (size_t at = 0; at < LENGTH; at += PIECE) {
+		struct hawser__chunk *piece = hawser__outbox_new_piece(&pool);
+		size_t part = LENGTH - at < PIECE ? LENGTH - at : PIECE;
+
+		ck_assert_ptr_nonnull(piece);
+		ck_assert_uint_eq(piece->capacity - piece->end, PIECE);
+		memcpy(piece->data + piece->end, content + at, part);
+		piece->end += part;
+		hawser__outbox_put_piece(&session, outbox, piece, at ? 0 : announced);
+		ck_assert_uint_eq(outbox->bytes, part);
+		flow();
+	}
+	check_message(0, 3, PACKED, LENGTH, announced);
+	ck_assert_uint_eq(session.waiting_bytes, 0);
+	stop();
+}
+END_TEST
+
 START_TEST(announced_message_does_not_tell_its_size_again)
 {
 	start();
@@ -381,6 +408,7 @@ int main(void)
 	tcase_add_test(pieces, messages_of_a_call_keep_their_order);
 	tcase_add_test(pieces, end_and_half_close_go_behind_what_was_put_before);
 	tcase_add_test(pieces, piece_is_written_from_where_it_was_put);
+	tcase_add_loop_test(pieces, pieces_that_are_put_one_by_one_are_one_message, 0, 2);
 	tcase_add_loop_test(pieces, first_pieces_may_go_while_the_rest_is_being_packed, 0, WAYS);
 	tcase_add_loop_test(pieces, each_frame_that_takes_its_turn_is_told, 0, WAYS);
 	tcase_add_loop_test(pieces, acknowledgement_that_is_due_rides_on_a_piece, 0, WAYS);
