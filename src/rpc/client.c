@@ -354,7 +354,6 @@ bool hawser__client_opened(struct hawser__connection *connection, const Hawser__
 	if (!hawser__client_take_session(connection, opened))
 		return false;
 	hawser__peer_set_state(connection, HAWSER_PEER_HERE);
-	hawser__peer_probe(connection);
 	if (!client->has_said_hello)
 		hawser__client_say_hello(client);
 	return true;

@@ -203,8 +203,8 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 						ProtobufCMessage **reply,
 						struct hawser_context *context);
 
-/** Ends the connection, if there is one, because the client is freed; the server is told, so that it
- * need not keep the session. */
+/** Ends the connection, if there is one, because the client is freed; the server is told, so that
+ * it need not keep the session. */
 void hawser__client_leave(struct hawser_client *client);
 /** Frees what client.c made; the last step. */
 void hawser__client_release(struct hawser_client *client);
