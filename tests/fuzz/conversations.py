@@ -11,8 +11,11 @@ WHOLE = 0x80
 PUMP = 0x40
 
 
-def program(*operations, ends=0, limits=0, patience=0, close=3):
-    return bytes([ends, limits, patience, close, 0, 0]) + b"".join(operations)
+SAYS_HELLO, OFFERS, MANY, HAS_LABELS = 1, 2, 4, 8
+
+
+def program(*operations, ends=0, limits=0, patience=0, close=3, hello=0):
+    return bytes([ends, limits, patience, close, hello, 0]) + b"".join(operations)
 
 
 def op(code, *operands):
@@ -47,6 +50,11 @@ def act(which, action, size):
 
 def end(talk=0, status=0, size=None):
     return op(7, talk, status, *([] if size is None else [size]))
+
+
+def hello(how):
+    """While open; 8: not marked as one to be skipped."""
+    return op(14, 0x43 | how << 2)
 
 
 BREAK, AWAY, HOUR = op(9, 0x08), op(9, 0x28), op(10, 8)
@@ -102,6 +110,10 @@ CONVERSATIONS = {
         patience=6),
     "an-idle-peer": program(make(UNARY, LARGEST, reply=LARGEST), op(10, 5), give(), give(),
         op(10, 5), patience=16),
+    "hello": program(make(UNARY, SMALL), *(hello(how) for how in range(16)), BREAK, hello(3), give(),
+        hello=SAYS_HELLO | OFFERS | HAS_LABELS, ends=WITH_SESSION),
+    "hello-short-of-memory": program(*(operation for count in range(16) for operation in (
+        op(0x1f, count), hello(3), BREAK)), hello=SAYS_HELLO | OFFERS, ends=WITH_SESSION),
     "small-limits": program(*(make(kind | IN_PIECES, LARGE) for kind in (UNARY, COUNT, LIMITED)),
         make(CHAT), say(PIECE, LARGE), make(UNARY, MIDDLE), limits=0x3f, patience=8),
     "odd": program(make(CHAT), *(op(12, 0, how) for how in range(8)), make(UPLOAD), op(12, 0, 3),
@@ -134,6 +146,8 @@ CONVERSATIONS = {
         end(size=SMALL), ends=AS_CLIENT | WITH_SESSION),
     "client-drained": program(act(CHAT, 0, SMALL), act(UNARY, 0, SMALL), op(14, 4), end(1),
         end(size=SMALL), ends=AS_CLIENT),
+    "client-hello": program(act(UNARY, 0, SMALL), *(hello(how) for how in range(16)), BREAK, hello(3),
+        end(size=SMALL), hello=SAYS_HELLO | OFFERS | MANY | HAS_LABELS, ends=AS_CLIENT | WITH_SESSION),
     "client-slow-server": program(act(CHAT, 0, LARGE), act(0xc0, 0, LARGE), *[op(10, 3)] * 4,
         ends=AS_CLIENT | WINDOW_OF_1, patience=1),
 }

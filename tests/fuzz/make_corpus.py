@@ -49,6 +49,8 @@ def call(identity, payload=b"", extra=b""):
 ANNOUNCE = chunk(5, fixed32(1, 7) + chunk(2, "demo.Greeter/Hello") + chunk(3, "demo.HelloRequest"))
 SESSION = fixed64(1, 0x1122334455667788) + chunk(2, bytes(range(16))) + number(3, 300)
 METADATA = chunk(4, chunk(1, "trace-id") + chunk(2, b"\0\1\2\3"))
+HELLO = (chunk(1, "demo.Greeter") + chunk(1, "demo.Files") + chunk(2, chunk(1, "site") + chunk(2, "lab-2"))
+         + chunk(3, "tcp:10.0.0.7:7000"))
 
 FRAMES = {
     "open": chunk(1, number(1, 1) + chunk(2, "me") + chunk(3, "later") + number(6, 1 << 22)),
@@ -71,7 +73,12 @@ FRAMES = {
                         + chunk(5, chunk(1, "demo.Why") + chunk(2, b"\x08\x01"))),
     "cancel": chunk(11, number(1, 1)),
     "window": chunk(12, number(1, 3) + number(2, 65536)),
-    "ignorable": chunk(16, b"later") + number(14, 1),
+    "ignorable": chunk(17, b"later") + number(14, 1),
+    "hello": number(14, 1) + chunk(16, HELLO),
+    "hello-unmarked": chunk(16, HELLO) + number(13, 3),
+    "hello-with-a-payload": number(14, 1) + chunk(15, b"hello") + chunk(16, b""),
+    "open-hello": chunk(1, number(1, 1) + chunk(2, "me") + chunk(12, HELLO)),
+    "opened-hello": chunk(2, number(1, 1) + chunk(12, HELLO)),
     "acked": number(13, 300) + call(5, b"x"),
     "acked-last": call(5, b"x") + number(13, 2**64 - 1),
     "acking": call(5) + number(13, 300) + chunk(15, b"x"),
@@ -88,9 +95,16 @@ HEAD = 4 + 32 * 1024 + 10
 OVERSIZED = prefixed(call(9, b"p" * 66000))[:HEAD]
 TO_SERVER = ["open", "ping", "call", "call-rare", "cancel", "message", "window", "ignorable", "close"]
 TO_CLIENT = ["opened", "pong", "end", "end-failed", "close"]
+HELLO_TO_SERVER = ["open-hello", "hello", "call", "hello-unmarked", "end", "close"]
+HELLO_TO_CLIENT = ["opened-hello", "hello", "hello-with-a-payload", "end", "hello-unmarked", "close"]
 SESSIONS = {
     "to-server": b"\x05\x01" + b"".join(prefixed(FRAMES[name]) for name in TO_SERVER),
     "to-client": b"\x04\x02" + b"".join(prefixed(FRAMES[name]) for name in TO_CLIENT),
+    "hello-to-server": b"\x05\x0b" + b"".join(prefixed(FRAMES[name]) for name in HELLO_TO_SERVER)
+                       + prefixed(call(9, b"x")),
+    "hello-to-client": b"\x04\x0c" + b"".join(prefixed(FRAMES[name]) for name in HELLO_TO_CLIENT),
+    "hello-first": b"\x01\x0d" + prefixed(FRAMES["hello"]),
+    "hello-oversized": b"\x09\x0e" + prefixed(number(14, 1) + chunk(16, chunk(3, "h" * 70000)))[:HEAD],
     "rejected": b"\x04\x03" + prefixed(FRAMES["rejected"]),
     "oversized": b"\x01\x04" + prefixed(FRAMES["open"]) + OVERSIZED,
     "reply-oversized": b"\x08\x05" + prefixed(chunk(10, number(1, 1)) + chunk(15, b"p" * 66000))[:HEAD],

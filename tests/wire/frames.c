@@ -166,6 +166,13 @@ ProtobufCMessage *random_message(const ProtobufCMessageDescriptor *type)
 
 /* ---- frames ---- */
 
+enum hawser__frame_kind random_kind(void)
+{
+	int kind = 1 + (int)random_below(HAWSER__FRAME_WINDOW + 1);
+
+	return kind > HAWSER__FRAME_WINDOW ? HAWSER__FRAME_HELLO : (enum hawser__frame_kind)kind;
+}
+
 const ProtobufCMessageDescriptor *kind_type(enum hawser__frame_kind kind)
 {
 	const ProtobufCFieldDescriptor *field =

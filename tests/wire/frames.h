@@ -33,6 +33,21 @@ ProtobufCMessage *random_message(const ProtobufCMessageDescriptor *type);
 /** A number of any width from 0 to 64 bits, each as likely. */
 uint64_t random_number(void);
 
+/** Whether it is the number of a kind: those between window and hello are other fields'. */
+static inline bool is_kind(int number)
+{
+	return (number >= HAWSER__FRAME_OPEN && number <= HAWSER__FRAME_WINDOW) ||
+	       number == HAWSER__FRAME_HELLO;
+}
+/** A test that is run for each kind, its _i. */
+#define add_for_each_kind(tcase, test)                                                          \
+	do {                                                                                    \
+		tcase_add_loop_test(tcase, test, HAWSER__FRAME_OPEN, HAWSER__FRAME_WINDOW + 1); \
+		tcase_add_loop_test(tcase, test, HAWSER__FRAME_HELLO, HAWSER__FRAME_HELLO + 1); \
+	} while (0)
+/** One of the kinds, each as likely. */
+enum hawser__frame_kind random_kind(void);
+
 /** The descriptor of a kind's body. */
 const ProtobufCMessageDescriptor *kind_type(enum hawser__frame_kind kind);
 

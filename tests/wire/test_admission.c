@@ -69,7 +69,7 @@ START_TEST(nothing_else_comes_first)
 	     kind++) {
 		char text[160];
 
-		if (kind == HAWSER__FRAME_CLOSE)
+		if (!is_kind(kind) || kind == HAWSER__FRAME_CLOSE)
 			continue;
 		snprintf(text, sizeof text,
 			 "the first frame is %s, not open: is this a Hawser client?",
@@ -122,6 +122,35 @@ START_TEST(session_that_is_away_begins_with_opening_frames_as_well)
 	ck_assert_int_gt(next_of_kind(HAWSER__FRAME_REJECTED, 0), 0);
 	ck_assert_int_eq(session.state, HAWSER__SESSION_OVER);
 	stop();
+}
+END_TEST
+
+/* At any time, from either end; and as it dies with its connection, it is not counted. */
+START_TEST(hello_comes_while_open_and_is_not_counted)
+{
+	for (int is_server = 0; is_server < 2; is_server++) {
+		Hawser__Frame message = HAWSER__FRAME__INIT;
+		Hawser__Hello hello = HAWSER__HELLO__INIT;
+		char *services[] = {(char *)"demo.Greeter"};
+
+		hello.services = services;
+		hello.n_services = 1;
+		message.ignorable = true;
+		start(is_server, HAWSER__SESSION_OPEN);
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert_int_gt(next_frame(&message, HAWSER__FRAME_HELLO, &hello), 0);
+			ck_assert_int_eq(frame.kind, HAWSER__FRAME_HELLO);
+		}
+		/* Also without the mark: it is known here. */
+		message.ignorable = false;
+		ck_assert_int_gt(next_frame(&message, HAWSER__FRAME_HELLO, &hello), 0);
+		ck_assert_int_eq(frame.kind, HAWSER__FRAME_HELLO);
+		ck_assert_uint_eq(session.received, 0);
+		stop();
+		start(is_server, HAWSER__SESSION_AWAY);
+		ck_assert_int_eq(next_frame(&message, HAWSER__FRAME_HELLO, &hello), -EBADMSG);
+		stop();
+	}
 }
 END_TEST
 
@@ -385,6 +414,7 @@ int main(void)
 	tcase_add_test(opening, nothing_else_comes_first);
 	tcase_add_test(opening, unknown_kinds_do_not_come_first_either);
 	tcase_add_test(opening, session_that_is_away_begins_with_opening_frames_as_well);
+	tcase_add_test(opening, hello_comes_while_open_and_is_not_counted);
 	tcase_add_test(opening, opening_frames_come_from_their_end_only);
 	tcase_add_test(opening, opening_frames_come_once);
 

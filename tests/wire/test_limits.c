@@ -210,6 +210,31 @@ START_TEST(frame_of_more_than_a_payload_is_refused_with_both_numbers)
 }
 END_TEST
 
+/* As any frame without a payload: how much of it is kept is for others to say. */
+START_TEST(hello_has_no_limit_of_its_own)
+{
+	Hawser__Frame message = HAWSER__FRAME__INIT;
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
+	/* Besides it: its own tag and length, that of the frame, and the mark. */
+	size_t length = HAWSER__FRAME_OVERHEAD - 2 - 3 - 1 - 3 - 2;
+	char *text = malloc(length + 2);
+
+	ck_assert_ptr_nonnull(text);
+	memset(text, 'a', length);
+	text[length] = '\0';
+	hello.address = text;
+	message.ignorable = true;
+	start(true, HAWSER__SESSION_OPEN);
+	ck_assert_int_gt(next_frame(&message, HAWSER__FRAME_HELLO, &hello), 0);
+	ck_assert_int_eq(frame.kind, HAWSER__FRAME_HELLO);
+	memcpy(text + length, "a", 2);
+	REFUSED(next_frame(&message, HAWSER__FRAME_HELLO, &hello), TOO_LARGE,
+		"a frame of 65537 bytes besides its payload, the limit is 65536");
+	free(text);
+	stop();
+}
+END_TEST
+
 /* All the metadata that a call may have does not hide its payload. */
 START_TEST(oversized_call_with_much_metadata_can_be_answered)
 {
@@ -254,6 +279,7 @@ int main(void)
 	tcase_add_test(limits, oversized_call_can_be_answered_and_skipped);
 	tcase_add_test(limits, oversized_call_keeps_the_rules_of_ids);
 	tcase_add_test(limits, frame_of_more_than_a_payload_is_refused_with_both_numbers);
+	tcase_add_test(limits, hello_has_no_limit_of_its_own);
 	tcase_add_test(limits, oversized_call_with_much_metadata_can_be_answered);
 	tcase_add_test(limits, oversized_call_with_a_longer_head_is_called_too_large);
 	return suite_run(suite);

@@ -126,6 +126,8 @@ static void reconnect(void)
 
 START_TEST(frames_of_a_session_are_counted_and_no_others)
 {
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
+
 	start(true);
 	put_calls(1, 0);
 	ck_assert_ptr_nonnull(hawser__session_put_message(&client, 1, true, 0, NULL));
@@ -133,6 +135,7 @@ START_TEST(frames_of_a_session_are_counted_and_no_others)
 	ck_assert_ptr_nonnull(hawser__session_put_cancel(&client, 1, NULL));
 	ck_assert_ptr_nonnull(hawser__session_put_number(&client, HAWSER__FRAME_PING, 1));
 	ck_assert_ptr_nonnull(hawser__session_put_number(&client, HAWSER__FRAME_PONG, 1));
+	ck_assert_ptr_nonnull(hawser__session_put(&client, HAWSER__FRAME_HELLO, &hello.base));
 	ck_assert_ptr_nonnull(hawser__session_put_ack(&client));
 	pass(&client, &server);
 	ck_assert_uint_eq(server.received, 4);
@@ -274,14 +277,17 @@ END_TEST
 
 START_TEST(control_frames_die_with_their_connection)
 {
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
 	struct heard heard;
 
 	start(true);
 	ck_assert_ptr_nonnull(hawser__session_put_number(&client, HAWSER__FRAME_PING, 1));
+	ck_assert_ptr_nonnull(hawser__session_put(&client, HAWSER__FRAME_HELLO, &hello.base));
 	put_calls(1, 0);
 	reconnect();
 	heard = pass(&client, &server);
 	ck_assert_uint_eq(heard.kinds[HAWSER__FRAME_PING], 0);
+	ck_assert_uint_eq(heard.kinds[HAWSER__FRAME_HELLO], 0);
 	ck_assert_uint_eq(heard.kinds[HAWSER__FRAME_CALL], 1);
 	stop();
 }

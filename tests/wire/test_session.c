@@ -203,11 +203,29 @@ static void add_rare_call(struct recording *recording, uint64_t id)
 	add(recording, HAWSER__FRAME_CALL, &call, 300);
 }
 
+static void fill_hello(Hawser__Hello *hello)
+{
+	static char *services[] = {(char *)"demo.Greeter", (char *)"demo.Files"};
+	static Hawser__Label label, *labels[] = {&label};
+
+	hawser__label__init(&label);
+	label.key = (char *)"site";
+	label.value = (char *)"lab-2";
+	hello->services = services;
+	hello->n_services = 2;
+	hello->labels = labels;
+	hello->n_labels = 1;
+	hello->address = (char *)"tcp:10.0.0.7:7000";
+}
+
 static void add_opening(struct recording *recording)
 {
 	Hawser__Open open = HAWSER__OPEN__INIT;
 	Hawser__Opened opened = HAWSER__OPENED__INIT;
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
 
+	fill_hello(&hello);
+	open.hello = opened.hello = &hello;
 	open.version = opened.version = HAWSER__PROTOCOL_VERSION;
 	open.name = opened.name = "recorded";
 	if (recording->to_server)
@@ -239,6 +257,8 @@ static struct recording record_everything(bool to_server)
 	Hawser__Cancel cancel = HAWSER__CANCEL__INIT;
 	Hawser__Window window = HAWSER__WINDOW__INIT;
 	Hawser__Shutdown shutdown = HAWSER__SHUTDOWN__INIT;
+	Hawser__Frame changed = HAWSER__FRAME__INIT;
+	Hawser__Hello hello = HAWSER__HELLO__INIT;
 
 	recording.bytes = bytes_copy("", 0);
 	add_opening(&recording);
@@ -268,6 +288,9 @@ static struct recording record_everything(bool to_server)
 	add(&recording, HAWSER__FRAME_END, &end, 0);
 	shutdown.text = "enough for today";
 	add(&recording, HAWSER__FRAME_SHUTDOWN, &shutdown, 0);
+	fill_hello(&hello);
+	changed.ignorable = true;
+	add_frame(&recording, &changed, HAWSER__FRAME_HELLO, &hello, 0);
 	add_call(&recording, parity + 1000, 0);
 	add_closing(&recording);
 	return recording;
@@ -379,8 +402,9 @@ static void check_cut(const struct recording *recording, const char *expected, c
 
 START_TEST(conversation_with_everything_is_understood)
 {
-	static const char *const kinds[] = {"ping",   "pong",    "call", "cancel",   "message",
-					    "window", "ignored", "end",  "shutdown", "close"};
+	static const char *const kinds[] = {"ping",     "pong",   "call",    "cancel",
+					    "message",  "window", "ignored", "end",
+					    "shutdown", "hello",  "close"};
 
 	for (int to_server = 0; to_server < 2; to_server++) {
 		struct recording recording = record_everything(to_server);

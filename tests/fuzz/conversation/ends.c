@@ -137,6 +137,8 @@ void ends_break(uint8_t how)
 
 /* ---- life ---- */
 
+static const struct hawser_label label = {"site", "here"};
+
 static void begin_server(void)
 {
 	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
@@ -163,6 +165,10 @@ static void begin_server(void)
 	}
 	options.max_calls = fuzz.settings[2] & 8 ? 3 : 0;
 	options.idle_timeout_ms = fuzz.settings[2] & 16 ? 1000 : 0;
+	if (fuzz.settings[4] & 8) {
+		options.labels = &label;
+		options.n_labels = 1;
+	}
 	fuzz.server = hawser_server_new(&options, NULL);
 	require(fuzz.server);
 	service_register(fuzz.server);
@@ -189,6 +195,11 @@ static void begin_client(void)
 	if (options.slow_peer) {
 		options.slow_peer_timeout_ms = 100;
 		options.slow_peer_bytes = fuzz.settings[2] & 4 ? 50000 : 0;
+	}
+	if (fuzz.settings[4] & 8) {
+		options.labels = &label;
+		options.n_labels = 1;
+		options.listens = "tcp:192.0.2.1:7000";
 	}
 	fuzz.client = hawser_client_new("unix:/nonexistent/hawser", &options, NULL);
 	require(fuzz.client);
@@ -237,6 +248,7 @@ void ends_begin(void)
 	fuzz.peer.window_in = windows[fuzz.settings[0] >> 2 & 3];
 	fuzz.peer.rides = fuzz.settings[0] & 0x10;
 	fuzz.peer.max_reply_bytes = fuzz.settings[0] & 0x20 ? 5000 : 0;
+	fuzz.peer.hello = fuzz.settings[4] & 7;
 	if (fuzz.settings[0] & 1)
 		begin_client();
 	else

@@ -8,6 +8,8 @@
 
 /* A window of more is none. */
 #define WINDOW_MOST (1ll << 40)
+/* More is not kept. */
+#define HELLO_MOST (16 * 1024)
 
 static const struct hawser_method *method_of(uint32_t id)
 {
@@ -263,6 +265,15 @@ static void judge_close(struct peer *peer, const struct hawser__frame *frame)
 		 reason != HAWSER__REASON__REASON_INTERNAL));
 }
 
+static void judge_hello(const struct hawser__frame *frame)
+{
+	Hawser__Hello *hello = hawser__hello__unpack(NULL, frame->body_length, frame->body);
+
+	require(hello && frame->body_length <= HELLO_MOST);
+	require(!frame->ack && !frame->payload_length);
+	hawser__hello__free_unpacked(hello, NULL);
+}
+
 void peer_judge(struct peer *peer, const struct hawser__frame *frame)
 {
 	/* Close is the last frame. */
@@ -308,10 +319,12 @@ void peer_judge(struct peer *peer, const struct hawser__frame *frame)
 	case HAWSER__FRAME_WINDOW:
 		judge_window(peer, frame);
 		break;
+	case HAWSER__FRAME_HELLO:
+		judge_hello(frame);
+		break;
 	case HAWSER__FRAME_IGNORED:
 	case HAWSER__FRAME_PONG:
 	case HAWSER__FRAME_SHUTDOWN:
-	case HAWSER__FRAME_HELLO:
 	case HAWSER__FRAME_KINDS:
 		break;
 	}

@@ -290,6 +290,41 @@ static void add_session(struct peer *peer, struct bytes *body, unsigned field)
 	bytes_free(&session);
 }
 
+/* ---- hello ---- */
+
+static void add_hello(struct bytes *body, unsigned field, unsigned how)
+{
+	struct bytes hello = {NULL}, label = {NULL};
+
+	if (how & 2)
+		add_text(&hello, 1, "fuzz.All");
+	/* More than what is kept. */
+	for (unsigned i = 0; how & 4 && i < 2000; i++)
+		add_text(&hello, 1, "fuzz.Many");
+	add_text(&label, 1, "key");
+	add_text(&label, 2, "value");
+	add_chunk(&hello, 2, label.data, label.length);
+	add_text(&hello, 3, "tcp:192.0.2.7:7000");
+	add_chunk(body, field, hello.data, hello.length);
+	bytes_free(&label);
+	bytes_free(&hello);
+}
+
+void peer_hello(struct peer *peer, unsigned hello)
+{
+	struct bytes frame = {NULL};
+
+	if (!peer->is_open)
+		return;
+	if (!(hello & 8))
+		add_number(&frame, 14, 1);
+	add_hello(&frame, HAWSER__FRAME_HELLO, hello);
+	peer_frame(peer, frame.data, frame.length);
+	bytes_free(&frame);
+}
+
+/* ---- opening ---- */
+
 void peer_open(struct peer *peer)
 {
 	struct bytes body = {NULL};
@@ -300,6 +335,9 @@ void peer_open(struct peer *peer)
 	if (peer->wants_session)
 		add_session(peer, &body, 8);
 	add_number(&body, 11, peer->window_in);
+	/* The first frame has no room for many. */
+	if (peer->hello & 1)
+		add_hello(&body, 12, peer->hello & 3);
 	say_and_free(peer, HAWSER__FRAME_OPEN, &body);
 }
 
@@ -331,6 +369,8 @@ void peer_opened(struct peer *peer, bool goes_on)
 	if (peer->has_session)
 		add_session(peer, &body, 10);
 	add_number(&body, 11, peer->window_in);
+	if (peer->hello & 1)
+		add_hello(&body, 12, peer->hello);
 	say_and_free(peer, HAWSER__FRAME_OPENED, &body);
 	peer->is_open = true;
 	say_again(peer, peer->acked);

@@ -66,6 +66,9 @@ struct peer {
 	unsigned n_sent;
 	uint64_t received, acked;
 	bool rides; /* its frames acknowledge */
+	/* What it says of itself in open and opened: bit 0: anything, 1: that it offers services,
+	 * 2: and many. */
+	unsigned hello;
 	/* Windows with which calls begin: named by the peer, and to it. 0: the default. */
 	uint64_t window_in, window_out;
 	size_t max_message; /* that it may send */
@@ -98,6 +101,8 @@ void peer_pong(struct peer *peer, uint64_t number);
 void peer_ack(struct peer *peer, uint64_t number);
 void peer_close(struct peer *peer, unsigned reason, uint64_t last_call);
 void peer_shutdown(struct peer *peer);
+/** As bits of `hello` say; bit 3: without the mark that it may be skipped. */
+void peer_hello(struct peer *peer, unsigned hello);
 void peer_cancel(struct peer *peer, uint64_t id);
 void peer_window(struct peer *peer, struct talk *talk, uint64_t bytes);
 

@@ -142,7 +142,10 @@ void do_close(void)
 		peer_shutdown(&fuzz.peer);
 		break;
 	default:
-		peer_ping(&fuzz.peer, how);
+		if (how & 0x40)
+			peer_hello(&fuzz.peer, how >> 2 & 15);
+		else
+			peer_ping(&fuzz.peer, how);
 		break;
 	}
 }

@@ -55,7 +55,7 @@ void do_odd(void)
 		break;
 	case 6:
 		if (fuzz.peer.is_open)
-			peer_frame(&fuzz.peer, (const uint8_t *)"\x82\x01\x01x\x70\x01", 6);
+			peer_frame(&fuzz.peer, (const uint8_t *)"\x8a\x01\x01x\x70\x01", 6);
 		break;
 	default:
 		fuzz.peer.rides = !fuzz.peer.rides;
