@@ -6,14 +6,15 @@
     PYTHONPATH=. tests/interop/client.py tcp:127.0.0.1:7000
 
 One call at a time, of any kind, on a blocking socket; proto/hawser/protocol.md gives the reasons.
-It has no session, so what is in flight when its connection breaks is lost: test_session.py beside
+Meanwhile the server may call, too, if the connection was given handlers. It has no session, so what is in flight when its connection breaks is lost: test_session.py beside
 this file shows what a client needs to come back."""
 
 import socket
 import sys
 
 import greeter_pb2 as greeter
-from hawser.wire_pb2 import REASON_DONE, Close, Frame, Metadata, Method, Outcome, Reason
+from hawser.wire_pb2 import (OUTCOME_EXECUTED, OUTCOME_NOT_EXECUTED, REASON_DONE, Close, Frame,
+                             Metadata, Method, Outcome, Reason)
 
 
 def method_id(name):
@@ -118,8 +119,62 @@ class Call:
         return reply, {m.key: m.value for m in self.end.end.metadata}
 
 
+class Incoming:
+    """A call by the server: one request, and one reply or a stream of them."""
+
+    def __init__(self, connection, call):
+        self.connection, self.call = connection, call
+        self.window = connection.server.stream_window_bytes or WINDOW  # what may be sent
+        self.coming = b''    # of a request that comes in pieces
+        self.replies = None  # an iterator: a stream
+
+    def begin(self, payload):
+        handler = self.connection.handlers.get(self.call.method)
+        if not handler:
+            self.end(status=12, outcome=OUTCOME_NOT_EXECUTED, text='there is no such method')
+        elif not self.call.size:
+            self.answer(payload)
+
+    def take(self, piece):
+        """A piece of the request; the server may send as much again."""
+        self.connection.send(window={'id': self.call.id, 'bytes': len(piece) + COST})
+        self.coming += piece
+        if len(self.coming) == self.call.size:
+            self.answer(self.coming)
+
+    def answer(self, packed):
+        request_type, handler = self.connection.handlers[self.call.method]
+        try:
+            reply = handler(request_type.FromString(packed))
+        except CallFailed as failure:
+            self.end(status=failure.end.status, outcome=OUTCOME_EXECUTED, text=failure.end.text)
+            return
+        if hasattr(reply, 'SerializeToString'):
+            self.end(reply.SerializeToString())
+        else:
+            self.replies = iter(reply)
+            self.go_on()
+
+    def go_on(self):
+        """Sends as many replies as the window lets through; the rest when that opens again."""
+        while self.replies and self.window > 0:
+            if (reply := next(self.replies, None)) is None:
+                self.end()
+                return
+            packed = reply.SerializeToString()
+            self.connection.send(message={'id': self.call.id}, payload=packed)
+            self.window -= len(packed) + COST
+
+    def end(self, payload=b'', **how):
+        self.connection.send(end={'id': self.call.id, **how}, payload=payload)
+        self.connection.incoming.pop(self.call.id)
+
+
 class Connection:
-    def __init__(self, address, name='client.py'):
+    """`handlers` is what the server may call: 'demo.Greeter/Hello' with the type of its request and
+    a function, which returns a reply or yields several, or raises CallFailed."""
+
+    def __init__(self, address, name='client.py', handlers=None):
         transport, _, place = address.partition(':')
         if transport == 'unix':
             self.socket = socket.socket(socket.AF_UNIX)
@@ -131,7 +186,11 @@ class Connection:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile('rb')
         self.next_call = 1  # whoever connects counts 1, 3, 5, …
-        self.send(open={'version': 1, 'name': name, 'software': 'client.py'})
+        self.incoming = {}  # the server's calls, 2, 4, 6, …
+        self.handlers = {method_id(method): by for method, by in (handlers or {}).items()}
+        services = {method.partition('/')[0] for method in handlers or {}}
+        self.send(open={'version': 1, 'name': name, 'software': 'client.py',
+                        'hello': {'services': sorted(services)} if services else None})
         self.server = self.receive('opened').opened
 
     def send(self, **fields):
@@ -144,7 +203,9 @@ class Connection:
         while prefix := self.stream.read(4):
             frame = Frame.FromString(self.stream.read(int.from_bytes(prefix, 'big')))
             kind = frame.WhichOneof('kind')
-            if kind in wanted:
+            if kind in ('call', 'message', 'cancel', 'window') and getattr(frame, kind).id % 2 == 0:
+                self.serve(kind, frame)
+            elif kind in wanted:
                 return frame
             if kind == 'ping':
                 self.send(pong={'number': frame.ping.number})
@@ -152,6 +213,22 @@ class Connection:
                 why = getattr(frame, kind)
                 raise ConnectionError(f'{kind}: {Reason.Name(why.reason)}: {why.text}')
         raise ConnectionError('the server closed the connection')
+
+    def serve(self, kind, frame):
+        """A frame about a call by the server. Of one that is over there may be more to come."""
+        body = getattr(frame, kind)
+        if kind == 'call':
+            self.incoming[body.id] = Incoming(self, body)
+            self.incoming[body.id].begin(frame.payload)
+        elif body.id not in self.incoming:
+            return
+        elif kind == 'message':
+            self.incoming[body.id].take(frame.payload)
+        elif kind == 'window':
+            self.incoming[body.id].window += body.bytes
+            self.incoming[body.id].go_on()
+        else:
+            self.incoming.pop(body.id)  # nothing answers a cancel
 
     def ping(self, number):
         self.send(ping={'number': number})

@@ -2,7 +2,8 @@
  * time that was left, explains a failure with a typed message, and lets the call of a
  * caller named "slow" wait until nobody wants its answer any more. It says whom it greets, so
  * that a test sees how often a call was executed, and it counts as far as it is let. It adds up
- * what is uploaded, and in a chat says again what it is told. */
+ * what is uploaded, and in a chat says again what it is told. A caller that is a greeter itself it
+ * can ask back. */
 
 #include "greeter.hawser.h"
 #include <err.h>
@@ -21,6 +22,90 @@ static void on_cancel(struct hawser_call *call, void *data)
 	hawser_call_fail(call, HAWSER_CANCELLED, NULL);
 }
 
+/* ---- asking back ---- */
+
+/* The caller's caller is told what it says, whether that is a greeting or a failure. */
+static void on_greeting(struct hawser_call *asked, const Demo__HelloReply *reply_or_null,
+			void *data)
+{
+	struct hawser_call *call = data;
+	const struct hawser_error *error = hawser_call_error(asked);
+
+	if (reply_or_null)
+		demo_greeter_hello_reply(call, reply_or_null);
+	else
+		demo_greeter_hello_fail(call, error->status, "%s: %s",
+					hawser_outcome_name(error->outcome), error->message);
+	hawser_call_free(asked);
+}
+
+struct adding {
+	struct hawser_call *call;
+	uint32_t count, upto;
+	uint64_t sum;
+};
+
+static void on_number(struct hawser_call *asked, const Demo__CountReply *reply_or_null, void *data)
+{
+	struct adding *adding = data;
+	Demo__HelloReply reply = DEMO__HELLO_REPLY__INIT;
+	char text[64];
+
+	if (reply_or_null) {
+		adding->count++;
+		adding->sum += reply_or_null->n;
+		/* Enough of it. */
+		if (!adding->upto || adding->count < adding->upto)
+			return;
+	}
+	snprintf(text, sizeof text, "%" PRIu32 " numbers, %" PRIu64 " in all", adding->count,
+		 adding->sum);
+	reply.text = text;
+	if (hawser_call_error(asked)->status)
+		demo_greeter_hello_fail(adding->call, HAWSER_ABORTED, "%s",
+					hawser_call_error(asked)->message);
+	else
+		demo_greeter_hello_reply(adding->call, &reply);
+	/* One that has not ended is cancelled. */
+	hawser_call_free(asked);
+	free(adding);
+}
+
+/* "ask:Ada" has the caller greet Ada; "count:9" has it count to nine, "count:9:3" as far as
+ * three. */
+static bool ask_back(struct hawser_call *call, const char *name)
+{
+	struct hawser_peer *peer = hawser_call_from(call);
+	struct hawser_client *caller = hawser_peer_client(peer);
+	struct hawser_call *asked = NULL;
+
+	if (!peer || (strncmp(name, "ask:", 4) && strncmp(name, "count:", 6))) {
+		hawser_peer_unref(peer);
+		return false;
+	}
+	if (*name == 'a') {
+		Demo__HelloRequest request = DEMO__HELLO_REQUEST__INIT;
+
+		request.name = (char *)name + 4;
+		asked = demo_greeter_hello_async(caller, &request, on_greeting, call, NULL);
+	} else {
+		Demo__CountRequest request = DEMO__COUNT_REQUEST__INIT;
+		struct adding *adding = calloc(1, sizeof *adding);
+		char *end;
+
+		if (!adding)
+			err(1, NULL);
+		adding->call = call;
+		request.upto = (uint32_t)strtoul(name + 6, &end, 10);
+		adding->upto = *end ? (uint32_t)strtoul(end + 1, NULL, 10) : 0;
+		asked = demo_greeter_count_async(caller, &request, on_number, adding, NULL);
+	}
+	if (!asked)
+		err(1, "the caller cannot be asked");
+	hawser_peer_unref(peer);
+	return true;
+}
+
 static void hello(struct hawser_call *call, const Demo__HelloRequest *request, void *data)
 {
 	Demo__HelloReply reply = DEMO__HELLO_REPLY__INIT;
@@ -36,6 +121,8 @@ static void hello(struct hawser_call *call, const Demo__HelloRequest *request, v
 		hawser_call_on_cancel(call, on_cancel, NULL);
 		return;
 	}
+	if (ask_back(call, request->name))
+		return;
 	hawser_call_add_metadata(call, "time-left-ms", left, (size_t)length);
 	for (size_t i = 0; i < count; i++)
 		hawser_call_add_metadata(call, metadata[i].key, metadata[i].value,

@@ -49,12 +49,12 @@ def test_the_program_talks_over_tcp():
 class Mirror:
     """A connection to the mirror, which is there as long as the connection."""
 
-    def __init__(self, *arguments):
-        self.arguments = arguments
+    def __init__(self, *arguments, handlers=None):
+        self.arguments, self.handlers = arguments, handlers
 
     def __enter__(self):
         self.server = serve(MIRROR, 'tcp:127.0.0.1:0', *self.arguments)
-        self.connection = client.Connection(self.server.address)
+        self.connection = client.Connection(self.server.address, handlers=self.handlers)
         self.connection.socket.settimeout(PATIENCE)
         return self
 
@@ -74,6 +74,9 @@ class Mirror:
         except client.CallFailed as failure:
             return failure.end
         raise AssertionError(f'a reply came: {reply}')
+
+    def hello(self, name):
+        return self.call(greeter.HelloRequest(name=name))[0].text
 
     def upload(self, chunks):
         requests = (greeter.Chunk(data=chunk) for chunk in chunks)
@@ -241,6 +244,84 @@ def test_a_large_request_that_is_refused_stops_on_its_way():
         equal((end.status, end.outcome), (8, wire.OUTCOME_NOT_EXECUTED))
         contains(end.text, f'{(1 << 20) + 4} bytes', f'limit is {100 * 1024}')
         mirror.call(ADA)
+
+
+# ---- the server calls ----
+
+def greet(request):
+    if not request.name:
+        raise client.CallFailed(wire.End(status=3, text='a name is needed'))
+    return greeter.HelloReply(text=f'Good day, {request.name}!')
+
+
+def count(request):
+    for n in range(1, request.upto + 1):
+        yield greeter.CountReply(n=n)
+
+
+GREETS = {HELLO: (greeter.HelloRequest, greet),
+          'demo.Greeter/Count': (greeter.CountRequest, count)}
+
+
+def test_the_server_may_call_while_it_is_called():
+    with Mirror(*LARGE, handlers=GREETS) as mirror:
+        equal(mirror.hello('ask:Ada'), 'Good day, Ada!')
+        equal(mirror.hello('Ada'), 'Hello, Ada!')
+        equal(mirror.hello('ask:Grace'), 'Good day, Grace!')
+
+
+def test_the_servers_requests_come_in_pieces_as_the_windows_let_it():
+    with Mirror(*LARGE, handlers=GREETS) as mirror:
+        for _ in range(3):
+            equal(mirror.hello(f'ask:{MEBIBYTE}'), f'Good day, {MEBIBYTE}!')
+
+
+def test_the_server_takes_a_stream_of_replies():
+    with Mirror(*LARGE, handlers=GREETS) as mirror:
+        equal(mirror.hello('count:3'), '3 numbers, 6 in all')
+        equal(mirror.hello('count:0'), '0 numbers, 0 in all')
+        # Several windows full.
+        equal(mirror.hello('count:50000'), f'50000 numbers, {50000 * 50001 // 2} in all')
+
+
+def test_the_server_may_cancel_its_call():
+    with Mirror(*LARGE, handlers=GREETS) as mirror:
+        equal(mirror.hello('count:50000:3'), '3 numbers, 6 in all')
+        equal(mirror.hello('ask:Ada'), 'Good day, Ada!')
+        equal(mirror.connection.incoming, {})
+
+
+def test_the_servers_call_may_fail():
+    with Mirror(*LARGE, handlers=GREETS) as mirror:
+        end = mirror.fail(greeter.HelloRequest(name='ask:'))
+        equal((end.status, end.text), (3, 'executed: a name is needed'))
+
+
+def test_the_server_does_not_call_what_is_not_offered():
+    other = {'demo.Other/Hello': (greeter.HelloRequest, greet)}
+    with Mirror(*LARGE, handlers=other) as mirror:
+        end = mirror.fail(greeter.HelloRequest(name='ask:Ada'))
+        equal((end.status, end.text),
+              (12, 'not sent: demo.Greeter/Hello: the peer "client.py" does not offer demo.Greeter; '
+                   'it offers demo.Other'))
+        # What hello does not say, the answer does.
+        mirror.connection.send(hello={'services': ['demo.Greeter']}, ignorable=True)
+        end = mirror.fail(greeter.HelloRequest(name='ask:Ada'))
+        equal((end.status, end.text), (12, 'not executed: there is no such method'))
+        mirror.connection.send(hello={}, ignorable=True)
+        end = mirror.fail(greeter.HelloRequest(name='ask:Ada'))
+        equal((end.status, end.text),
+              (12, 'not sent: demo.Greeter/Hello: the peer "client.py" offers no services'))
+
+
+def test_who_says_no_hello_is_not_called():
+    with Mirror(*LARGE) as mirror:
+        equal(mirror.hello('ask:Ada'), 'Hello, ask:Ada!')
+
+
+def test_the_server_says_what_it_offers():
+    with Mirror() as mirror:
+        equal(list(mirror.connection.server.hello.services), ['demo.Greeter'])
 
 
 def test_methods_named_in_open_are_checked_in_advance():
