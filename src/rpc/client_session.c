@@ -97,6 +97,7 @@ bool hawser__client_take_session(struct hawser__connection *connection,
 		}
 		hawser__session_begin(ours, ours->id != 0);
 		hawser__outbox_set_windows(ours, window_of(opened));
+		hawser__outgoing_fail_overdrawn(connection);
 	}
 	hawser__outgoing_retime(connection);
 	connection->holds = ours->id != 0;

@@ -415,8 +415,7 @@ static int send_message(struct hawser__carrier *carrier, struct hawser_call *cal
 	if (!payload)
 		return -ENOMEM;
 	pack(message, payload);
-	outbox->window -= (long long)message->length + HAWSER__MESSAGE_COST;
-	outbox->number = connection->session.log.last;
+	hawser__outbox_spend(outbox, &connection->session, message->length);
 	if (connection->is_traced)
 		hawser__trace_sent(connection, start, call->method);
 	return 0;

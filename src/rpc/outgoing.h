@@ -131,6 +131,12 @@ void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t
 unsigned hawser__outgoing_restart(struct hawser__connection *connection,
 				  const struct hawser_error *why, unsigned budget);
 
+/**
+ * A new session has begun, whose windows may be smaller: calls that never left, and whose messages
+ * in the log are more than the peer takes now, end UNAVAILABLE, not sent.
+ */
+void hawser__outgoing_fail_overdrawn(struct hawser__connection *connection);
+
 /** The connection is over: all its calls end. Not sent if it never opened, else nothing is known of
  * them. */
 void hawser__outgoing_fail_all(struct hawser__connection *connection,

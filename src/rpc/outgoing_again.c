@@ -9,6 +9,7 @@
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/buffer.h"
+#include "wire/outbox.h"
 #include <string.h>
 
 /* A request that brings its server down must not be brought to it for ever. */
@@ -189,4 +190,35 @@ unsigned hawser__outgoing_restart(struct hawser__connection *connection,
 	if (!was_busy)
 		hawser__connection_settle(connection);
 	return count;
+}
+
+static struct hawser__outgoing *find_overdrawn(const struct hawser__connection *connection)
+{
+	struct hawser__list *link;
+
+	list_for_each (link, &connection->outgoing) {
+		struct hawser__outgoing *outgoing =
+			hawser__container_of(link, struct hawser__outgoing, link);
+
+		if (outgoing->call.outbox && hawser__outbox_is_overdrawn(outgoing->call.outbox))
+			return outgoing;
+	}
+	return NULL;
+}
+
+void hawser__outgoing_fail_overdrawn(struct hawser__connection *connection)
+{
+	struct hawser__outgoing *outgoing;
+
+	/* Its owner may do anything to the list. */
+	while ((outgoing = find_overdrawn(connection))) {
+		long long window = connection->session.peer_window;
+
+		hawser__outgoing_abandon(outgoing, HAWSER_UNAVAILABLE,
+					 "%s: %lld bytes of its messages waited when the session "
+					 "was lost, and the next one takes %lld at first; make "
+					 "the call again",
+					 outgoing->call.method->name,
+					 window - outgoing->call.outbox->window, window);
+	}
 }

@@ -370,12 +370,12 @@ static bool take_turn(struct hawser__session *session, struct hawser__outbox *ou
 			session->moved(session, chunk->data + chunk->start, bytes);
 		hawser__buffer_link(&session->log.frames, chunk);
 		hawser__log_grown(&session->log, bytes);
+		outbox->number = session->log.last;
 	} else if (add_head(session, outbox, chunk)) {
-		outbox->window -= (long long)bytes + HAWSER__MESSAGE_COST;
+		hawser__outbox_spend(outbox, session, bytes);
 	} else {
 		return false;
 	}
-	outbox->number = session->log.last;
 	outbox->first = next;
 	if (!next)
 		outbox->last = NULL;

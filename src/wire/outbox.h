@@ -35,7 +35,8 @@ struct hawser__outbox {
 	long long window;         /* bytes of messages that the peer still takes */
 	struct hawser__chunk *first, *last;
 	size_t bytes;      /* that wait */
-	uint64_t number;   /* of its call's last message frame in the log */
+	uint64_t number;   /* of its call's last message frame in the log … */
+	size_t last_cost;  /* … and what that took of the window; 0: there is none */
 	uint64_t stuck_ms; /* its owner's: since when nothing has moved; 0: something has */
 	bool is_wanted;    /* its owner's: a message was refused, and nothing was put since */
 	bool is_left;      /* goes when it is empty */
@@ -56,6 +57,22 @@ struct hawser__outbox *hawser__outbox_next(const struct hawser__session *session
 static inline bool hawser__outbox_is_open(const struct hawser__outbox *outbox)
 {
 	return outbox->window > 0 && !outbox->first;
+}
+
+/** A message frame with so much payload is the last in the log. */
+static inline void hawser__outbox_spend(struct hawser__outbox *outbox,
+					const struct hawser__session *session, size_t length)
+{
+	outbox->last_cost = length + HAWSER__MESSAGE_COST;
+	outbox->window -= (long long)outbox->last_cost;
+	outbox->number = session->log.last;
+}
+
+/** Whether so much of it is in the log that the peer will not take it: there was a larger window
+ * when it was put there. */
+static inline bool hawser__outbox_is_overdrawn(const struct hawser__outbox *outbox)
+{
+	return outbox->last_cost && outbox->window + (long long)outbox->last_cost <= 0;
 }
 
 /* What is put waits for its turn, behind what was put before. Putting cannot fail: what it needs is
@@ -104,7 +121,8 @@ void hawser__outbox_drop(struct hawser__session *session, struct hawser__outbox 
 /** The peer takes so many bytes more. 0, or -EBADMSG: too many. */
 int hawser__outbox_open_window(struct hawser__session *session, struct hawser__outbox *outbox,
 			       uint64_t bytes);
-/** The window with which each call of this session begins is known now. */
+/** The window with which each call of this session begins is known now. Those whose calls have
+ * filled a larger one are overdrawn. */
 void hawser__outbox_set_windows(struct hawser__session *session, size_t window);
 
 /** Gives pieces their turn, while the log has room. */

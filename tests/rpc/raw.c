@@ -284,6 +284,7 @@ bool raw_send_opened(int fd, const struct raw_session *session)
 	if (session) {
 		wire = wire_session(session);
 		opened.session = &wire;
+		opened.stream_window_bytes = session->stream_window_bytes;
 	}
 	frame.kind_case = HAWSER__FRAME__KIND_OPENED;
 	frame.opened = &opened;

@@ -41,7 +41,8 @@ struct raw_session {
 	uint64_t received;      /* frames that came to this end */
 	uint64_t peer_received; /* to the other, as it said last */
 	uint32_t window_ms;
-	uint32_t attempt; /* 0: is not counted */
+	uint32_t attempt;             /* 0: is not counted */
+	uint64_t stream_window_bytes; /* in opened; 0: the protocol's */
 };
 
 /** Sends open for a new session, or for that one. */

@@ -3,93 +3,12 @@
 
 #include "raw.h"
 #include "relayed.h"
+#include "stage.h"
 #include "support/suite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static Rpctest__Payload empty = RPCTEST__PAYLOAD__INIT;
-
-/* The server, whose part is played by a function on another thread. */
-struct stage {
-	char address[ADDRESS_SIZE], directory[128];
-	int listener;
-	pthread_t thread;
-	struct raw_session session;
-	struct caller caller;
-	/* What the part saw. */
-	struct raw_session asked[4];
-};
-
-static void stage_start(struct stage *stage, int stamp, void *(*part)(void *),
-			const struct hawser_client_options *options)
-{
-	struct hawser_client_options quick = relayed_options();
-
-	memset(stage, 0, sizeof *stage);
-	stage->session = (struct raw_session){.id = 4711, .token_length = 16, .window_ms = 60000};
-	if (transport_of(stamp) == OVER_UNIX)
-		directory_make(stage->directory, sizeof stage->directory);
-	stage->listener = raw_listen(transport_of(stamp), stage->directory, stage->address);
-	ck_assert_int_eq(pthread_create(&stage->thread, NULL, part, stage), 0);
-	caller_init(&stage->caller, stage->address, is_async(stamp), options ? options : &quick);
-}
-
-/* The part must have ended, or end once the client is gone. */
-static void stage_stop(struct stage *stage)
-{
-	caller_deinit(&stage->caller);
-	pthread_join(stage->thread, NULL);
-	close(stage->listener);
-	if (stage->directory[0]) {
-		unlink(stage->address + strlen("unix:"));
-		directory_remove(stage->directory);
-	}
-}
-
-/* The next connection, whose open is noted as number `n`. */
-static int enter(struct stage *stage, unsigned n)
-{
-	int fd = raw_accept(stage->listener);
-
-	raw_take_open(fd, &stage->asked[n]);
-	return fd;
-}
-
-/* Waits for a call and returns its id; 0: the client has gone. Other frames are dropped. */
-static uint64_t take_call(int fd)
-{
-	Hawser__Frame *frame;
-	uint64_t id = 0;
-
-	while (!id && (frame = raw_receive(fd))) {
-		if (frame->kind_case == HAWSER__FRAME__KIND_CALL)
-			id = frame->call->id;
-		hawser__frame__free_unpacked(frame, NULL);
-	}
-	return id;
-}
-
-static void answer(int fd, uint64_t id)
-{
-	raw_end(fd, id, HAWSER_OK, HAWSER_OUTCOME_UNKNOWN, &empty);
-}
-
-/* Answers whatever is asked until the client goes. */
-static void serve(int fd)
-{
-	uint64_t id;
-
-	while ((id = take_call(fd)))
-		answer(fd, id);
-	close(fd);
-}
-
-static void call(struct stage *stage, struct result *result)
-{
-	caller_call(&stage->caller, ECHO, &empty, NULL, result);
-}
 
 /* ---- going on ---- */
 
@@ -97,24 +16,24 @@ static void *resume_twice(void *data)
 {
 	struct stage *stage = data;
 	uint64_t id;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	id = take_call(fd);
-	answer(fd, id);
-	id = take_call(fd);
+	id = stage_take_call(fd);
+	stage_answer(fd, id);
+	id = stage_take_call(fd);
 	close(fd);
 	/* We have both calls, and the client our first reply. */
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.received = 2;
 	raw_send_opened(fd, &stage->session);
-	answer(fd, id);
+	stage_answer(fd, id);
 	/* As if the next one never reached us. */
-	take_call(fd);
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 2);
+	fd = stage_enter(stage, 2);
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -125,7 +44,7 @@ START_TEST(client_tells_what_it_has)
 
 	stage_start(&stage, _i, resume_twice, NULL);
 	for (int i = 0; i < 4; i++) {
-		call(&stage, &result);
+		stage_call(&stage, &result);
 		assert_ok(&result);
 	}
 	ck_assert_uint_eq(client_stats(&stage.caller).sessions_resumed, 2);
@@ -146,16 +65,16 @@ static void *stop_in_an_oversized_end(void *data)
 {
 	static const uint8_t head[40000] = {0, 0x10, 0, 0, 0x52, 2, 8, 1, 0x7a, 0xf7, 0xff, 0x3f};
 	struct stage *stage = data;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	take_call(fd);
+	stage_take_call(fd);
 	raw_send(fd, head, sizeof head);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.received = 1;
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -167,10 +86,10 @@ START_TEST(half_an_oversized_reply_is_refused_once)
 
 	options.max_reply_bytes = 100000;
 	stage_start(&stage, _i, stop_in_an_oversized_end, &options);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_RESOURCE_EXHAUSTED, HAWSER_OUTCOME_EXECUTED,
 		      "the limit is 100000");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[1].peer_received, 1);
@@ -182,17 +101,17 @@ static void *stop_in_an_end(void *data)
 	static const uint8_t half[] = {0, 0, 0, 20, 0x52, 2, 8};
 	struct stage *stage = data;
 	uint64_t id;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	id = take_call(fd);
+	id = stage_take_call(fd);
 	raw_send(fd, half, sizeof half);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.received = 1;
 	raw_send_opened(fd, &stage->session);
-	answer(fd, id);
-	serve(fd);
+	stage_answer(fd, id);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -203,7 +122,7 @@ START_TEST(half_a_reply_is_no_reply)
 
 	stage_start(&stage, _i, stop_in_an_end, NULL);
 	for (int i = 0; i < 2; i++) {
-		call(&stage, &result);
+		stage_call(&stage, &result);
 		assert_ok(&result);
 	}
 	stage_stop(&stage);
@@ -216,15 +135,15 @@ END_TEST
 static void *begin_another(void *data)
 {
 	struct stage *stage = data;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	take_call(fd);
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.id++;
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -234,9 +153,9 @@ START_TEST(another_session_ends_the_calls_of_the_old_one)
 	struct result result;
 
 	stage_start(&stage, _i, begin_another, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_UNKNOWN, "began another");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	ck_assert_uint_eq(client_stats(&stage.caller).sessions_lost, 1);
 	ck_assert_uint_eq(client_stats(&stage.caller).sessions_resumed, 0);
@@ -248,19 +167,19 @@ END_TEST
 static void *offer_none(void *data)
 {
 	struct stage *stage = data;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	take_call(fd);
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	raw_send_opened(fd, NULL);
-	answer(fd, take_call(fd));
-	take_call(fd);
+	stage_answer(fd, stage_take_call(fd));
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 2);
+	fd = stage_enter(stage, 2);
 	raw_send_opened(fd, NULL);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -270,15 +189,15 @@ START_TEST(server_that_offers_no_session_any_more_is_taken_as_it_is)
 	struct result result;
 
 	stage_start(&stage, _i, offer_none, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_UNKNOWN, "session");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	/* Now a cut is the end of a call. */
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	ck_assert_int_eq(result.status, HAWSER_UNAVAILABLE);
 	ck_assert_int_eq(result.error.outcome, HAWSER_OUTCOME_UNKNOWN);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[2].id, 0);
@@ -289,23 +208,23 @@ END_TEST
 
 static void *claim(struct stage *stage, uint64_t received)
 {
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	answer(fd, take_call(fd));
+	stage_answer(fd, stage_take_call(fd));
 	raw_ack(fd, 1);
-	take_call(fd);
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.received = received;
 	raw_send_opened(fd, &stage->session);
 	raw_drain(fd);
 	close(fd);
-	fd = enter(stage, 2);
+	fd = stage_enter(stage, 2);
 	stage->session.received = 0;
 	stage->session.id++;
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -325,11 +244,11 @@ START_TEST(impossible_count_ends_the_session)
 	struct result result;
 
 	stage_start(&stage, _i % STAMPS, _i < STAMPS ? claim_too_much : claim_too_little, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_UNKNOWN, "the ends disagree");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[2].id, 0);
@@ -339,16 +258,16 @@ END_TEST
 static void *acknowledge_too_much(void *data)
 {
 	struct stage *stage = data;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	take_call(fd);
+	stage_take_call(fd);
 	raw_ack(fd, 2);
 	raw_drain(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -358,9 +277,9 @@ START_TEST(ack_of_what_was_never_sent_ends_the_session)
 	struct result result;
 
 	stage_start(&stage, _i, acknowledge_too_much, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_UNKNOWN, "1 were sent");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[1].id, 0);
@@ -371,15 +290,15 @@ END_TEST
 static void *give_a_short_token(void *data)
 {
 	struct stage *stage = data;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	stage->session.token_length = 15;
 	raw_send_opened(fd, &stage->session);
-	take_call(fd);
+	stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	raw_send_opened(fd, NULL);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -389,10 +308,10 @@ START_TEST(session_without_a_whole_token_is_none)
 	struct result result;
 
 	stage_start(&stage, _i, give_a_short_token, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	ck_assert_int_eq(result.status, HAWSER_UNAVAILABLE);
 	ck_assert_int_eq(result.error.outcome, HAWSER_OUTCOME_UNKNOWN);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[1].id, 0);
@@ -404,24 +323,24 @@ END_TEST
 static void *refuse_first(struct stage *stage, Hawser__Reason reason)
 {
 	uint64_t id;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	id = take_call(fd);
+	id = stage_take_call(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	raw_reject(fd, reason, "not now");
 	close(fd);
-	fd = enter(stage, 2);
+	fd = stage_enter(stage, 2);
 	if (stage->asked[2].id) {
 		stage->session.received = 1;
 		raw_send_opened(fd, &stage->session);
-		answer(fd, id);
+		stage_answer(fd, id);
 	} else {
 		stage->session.id++;
 		raw_send_opened(fd, &stage->session);
 	}
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -446,7 +365,7 @@ START_TEST(passing_refusal_costs_a_delay)
 	struct result result;
 
 	stage_start(&stage, _i % STAMPS, _i < STAMPS ? refuse_for_now : refuse_the_late, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	ck_assert_uint_eq(client_stats(&stage.caller).sessions_lost, 0);
 	stage_stop(&stage);
@@ -459,9 +378,9 @@ START_TEST(refused_identity_is_the_end)
 	struct result result;
 
 	stage_start(&stage, _i, refuse_the_stranger, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_failed(&result, HAWSER_UNAUTHENTICATED, HAWSER_OUTCOME_UNKNOWN, "not now");
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 }
@@ -474,11 +393,11 @@ static void *close_idle(void *data)
 	Hawser__Frame frame = HAWSER__FRAME__INIT;
 	Hawser__Close closing = HAWSER__CLOSE__INIT;
 	uint64_t id;
-	int fd = enter(stage, 0);
+	int fd = stage_enter(stage, 0);
 
 	raw_send_opened(fd, &stage->session);
-	id = take_call(fd);
-	answer(fd, id);
+	id = stage_take_call(fd);
+	stage_answer(fd, id);
 	closing.reason = HAWSER__REASON__REASON_IDLE;
 	closing.last_call = id;
 	frame.kind_case = HAWSER__FRAME__KIND_CLOSE;
@@ -486,10 +405,10 @@ static void *close_idle(void *data)
 	raw_send_frame(fd, &frame);
 	raw_drain(fd);
 	close(fd);
-	fd = enter(stage, 1);
+	fd = stage_enter(stage, 1);
 	stage->session.id++;
 	raw_send_opened(fd, &stage->session);
-	serve(fd);
+	stage_serve(fd);
 	return NULL;
 }
 
@@ -499,10 +418,10 @@ START_TEST(closed_session_is_not_asked_for_again)
 	struct result result;
 
 	stage_start(&stage, _i, close_idle, NULL);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	turn_until(&stage.caller, !client_stats(&stage.caller).is_connected);
-	call(&stage, &result);
+	stage_call(&stage, &result);
 	assert_ok(&result);
 	stage_stop(&stage);
 	ck_assert_uint_eq(stage.asked[1].id, 0);

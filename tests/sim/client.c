@@ -2,6 +2,7 @@
 
 #include "client.h"
 
+#include "ghost.h"
 #include "report.h"
 #include "world.h"
 #include <inttypes.h>
@@ -251,15 +252,6 @@ static void connect_later(struct client *client)
 		   chance_scaled(&world->chance, world->backoff_us));
 }
 
-static void remember(struct client *client, const uint8_t *frame)
-{
-	struct old_open *old = &client->opens[client->n_opens++ % OPENS_KEPT];
-
-	old->length = HAWSER__FRAME_PREFIX + hawser__frame_length(frame);
-	must(old->length <= sizeof old->bytes, "an open of %zu bytes", old->length);
-	memcpy(old->bytes, frame, old->length);
-}
-
 /* Of what was sent nothing more will be heard. */
 static void forget_session(struct client *client)
 {
@@ -269,6 +261,7 @@ static void forget_session(struct client *client)
 		if (hawser__log_was_sent(&session->log, client->open[i]->number))
 			end_call(client, client->open[i], UNKNOWN);
 	hawser__session_restart(session);
+	client->end.knows_windows = false;
 	trace("client %u begins anew behind frame %" PRIu64, client->number,
 	      session->log.restarted);
 }
@@ -303,7 +296,7 @@ static void on_connect(void *owner)
 	}
 	frame = hawser__session_put(session, HAWSER__FRAME_OPEN, &open.base);
 	must(frame, "out of memory");
-	remember(client, frame);
+	ghost_remember(client, frame);
 	agenda_set(&world->agenda, &client->give_up, world->attempt_us);
 	trace("client %u connects, has %" PRIu64 " frames", client->number, session->received);
 	end_flush(&client->end);
@@ -338,6 +331,18 @@ static void on_give_up(void *owner)
 	client_lost(&client->end);
 }
 
+/* Each call begins with that window. Those that wait may have filled a larger one. */
+static void learn_windows(struct client *client, size_t window)
+{
+	end_learn_windows(&client->end, window);
+	for (size_t i = client->n_open; i--;) {
+		const struct hawser__outbox *outbox = client->open[i]->up.outbox;
+
+		if (outbox && hawser__outbox_is_overdrawn(outbox))
+			cancel(client, client->open[i]);
+	}
+}
+
 /* The server has answered: the session begins, or goes on. */
 static void opened(struct client *client, const struct hawser__frame *frame)
 {
@@ -349,21 +354,20 @@ static void opened(struct client *client, const struct hawser__frame *frame)
 	must(answer, "opened cannot be unpacked");
 	given = answer->session;
 	agenda_clear(&client->end.world->agenda, &client->give_up);
-	if (!given) {
-		must(!session->id, "the server keeps no session, but kept one");
-		hawser__session_begin(session, false);
-		end_learn_windows(&client->end, client->end.world->window_up);
-	} else if (session->id) {
+	must(given || !session->id, "the server keeps no session, but kept one");
+	if (session->id) {
 		must(given->id == session->id, "the server goes on with another session");
 		must(hawser__session_resume(session, given->received, &problem) == 0,
 		     "client %u: %s", client->number, problem.text);
 	} else {
-		must(given->id && given->token.len == HAWSER__TOKEN_BYTES && !given->received,
+		must(!given || (given->id && given->token.len == HAWSER__TOKEN_BYTES &&
+				!given->received),
 		     "the server gives a session that is none");
-		session->id = given->id;
-		memcpy(session->token, given->token.data, HAWSER__TOKEN_BYTES);
-		hawser__session_begin(session, true);
-		end_learn_windows(&client->end, client->end.world->window_up);
+		session->id = given ? given->id : 0;
+		if (given)
+			memcpy(session->token, given->token.data, HAWSER__TOKEN_BYTES);
+		hawser__session_begin(session, given);
+		learn_windows(client, answer->stream_window_bytes);
 	}
 	client->end.side->line->was_open = true;
 	world_opened(client->end.world);

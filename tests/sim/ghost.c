@@ -18,6 +18,15 @@ struct ghost {
 	struct timer leave;
 };
 
+void ghost_remember(struct client *client, const uint8_t *frame)
+{
+	struct old_open *old = &client->opens[client->n_opens++ % OPENS_KEPT];
+
+	old->length = HAWSER__FRAME_PREFIX + hawser__frame_length(frame);
+	must(old->length <= sizeof old->bytes, "an open of %zu bytes", old->length);
+	memcpy(old->bytes, frame, old->length);
+}
+
 static void ghost_free(void *owner)
 {
 	struct ghost *ghost = owner;

@@ -9,7 +9,8 @@ FRAME, SESSION = 'src/wire/frame.c', 'src/wire/session.c'
 LOG, LOG_H = 'src/wire/log.c', 'src/wire/log.h'
 STORE = 'src/wire/store.c'
 SESSION_H = 'src/wire/session.h'
-OUTBOX, WINDOW, BUFFER = 'src/wire/outbox.c', 'src/wire/window.c', 'src/util/buffer.c'
+OUTBOX, OUTBOX_H = 'src/wire/outbox.c', 'src/wire/outbox.h'
+WINDOW, BUFFER = 'src/wire/window.c', 'src/util/buffer.c'
 CLIENT, SERVER = 'tests/sim/client.c', 'tests/sim/server.c'
 
 
@@ -141,13 +142,15 @@ MUTATIONS = {
         SESSION, ('\treturn take(session, frame, length, problem);', '\treturn 0;')),
     # ---- windows ----
     'a_piece_does_not_reduce_the_window': (
-        OUTBOX, ('\t\toutbox->window -= (long long)bytes + HAWSER__MESSAGE_COST;', '\t\t;')),
+        OUTBOX, ('\t\thawser__outbox_spend(outbox, session, bytes);', '\t\t;')),
     'a_piece_reduces_the_window_twice': (
-        OUTBOX, ('outbox->window -= (long long)bytes + HAWSER__MESSAGE_COST;',
-                 'outbox->window -= 2 * ((long long)bytes + HAWSER__MESSAGE_COST);')),
+        OUTBOX, ('\t\thawser__outbox_spend(outbox, session, bytes);',
+                 '\t\thawser__outbox_spend(outbox, session, bytes);\n'
+                 '\t\toutbox->window -= (long long)outbox->last_cost;')),
     'a_piece_costs_its_payload_alone': (
-        OUTBOX, ('outbox->window -= (long long)bytes + HAWSER__MESSAGE_COST;',
-                 'outbox->window -= (long long)bytes;')),
+        OUTBOX, ('\t\thawser__outbox_spend(outbox, session, bytes);',
+                 '\t\thawser__outbox_spend(outbox, session, bytes);\n'
+                 '\t\toutbox->window += HAWSER__MESSAGE_COST;')),
     'a_piece_goes_without_a_window': (
         OUTBOX, ('(outbox->window > 0 || outbox->first->mark == MARK_FRAME)', '(outbox->window > -100000)')),
     'an_end_needs_a_window': (
@@ -160,6 +163,9 @@ MUTATIONS = {
         OUTBOX, ('\t\toutbox->window += change;\n', '')),
     'a_window_that_becomes_known_counts_for_old_calls_alone': (
         OUTBOX, ('\tsession->peer_window = (long long)window;\n', '')),
+    'what_waits_overdraws_the_windows_of_another_session': (
+        OUTBOX_H, ('return outbox->last_cost && outbox->window + (long long)outbox->last_cost <= 0;',
+                   'return false;')),
     'a_window_is_never_given_back': (
         WINDOW, ('\treturn window->taken >= window->size / 2 ? window->taken : 0;', '\treturn 0;')),
     'a_window_is_given_back_too_late': (

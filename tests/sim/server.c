@@ -150,6 +150,7 @@ static void put_opened(struct host *host)
 	Hawser__Session given = HAWSER__SESSION__INIT;
 
 	opened.version = HAWSER__PROTOCOL_VERSION;
+	opened.stream_window_bytes = host->end.world->window_up;
 	if (host->is_kept) {
 		given.id = session->id;
 		given.token =
@@ -415,5 +416,8 @@ void server_restart(struct server *server)
 		host_free(host);
 	}
 	server_deinit(server);
+	/* Another one may take its place. */
+	if (chance_percent(&server->world->chance, 50))
+		server->world->window_up = chance_scaled(&server->world->chance, 256 * 1024);
 	server_init(server, server->world);
 }

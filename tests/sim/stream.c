@@ -97,7 +97,7 @@ static void put_at_once(struct sender *sender, size_t length)
 
 	must(payload, "out of memory");
 	payload_fill(payload, sender->call, sender->part, sender->put);
-	sender->outbox->window -= (long long)length + HAWSER__MESSAGE_COST;
+	hawser__outbox_spend(sender->outbox, &sender->end->session, length);
 	sender->spent += length + HAWSER__MESSAGE_COST;
 }
 
