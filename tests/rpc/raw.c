@@ -182,21 +182,35 @@ void raw_opened(int fd)
 	raw_opened_with(fd, 0, 0);
 }
 
-void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms)
+static void answer_open(int fd, Hawser__Opened *opened)
 {
 	Hawser__Frame frame = HAWSER__FRAME__INIT, *request = raw_receive(fd);
-	Hawser__Opened opened = HAWSER__OPENED__INIT;
 
 	ck_assert_ptr_nonnull(request);
 	ck_assert_int_eq(request->kind_case, HAWSER__FRAME__KIND_OPEN);
 	hawser__frame__free_unpacked(request, NULL);
-	opened.version = 1;
-	opened.name = (char *)"raw";
+	opened->version = 1;
+	opened->name = (char *)"raw";
+	frame.kind_case = HAWSER__FRAME__KIND_OPENED;
+	frame.opened = opened;
+	ck_assert(raw_send_frame(fd, &frame));
+}
+
+void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms)
+{
+	Hawser__Opened opened = HAWSER__OPENED__INIT;
+
 	opened.heartbeat_ms = heartbeat_ms;
 	opened.silence_timeout_ms = silence_timeout_ms;
-	frame.kind_case = HAWSER__FRAME__KIND_OPENED;
-	frame.opened = &opened;
-	ck_assert(raw_send_frame(fd, &frame));
+	answer_open(fd, &opened);
+}
+
+void raw_opened_with_window(int fd, uint64_t stream_window_bytes)
+{
+	Hawser__Opened opened = HAWSER__OPENED__INIT;
+
+	opened.stream_window_bytes = stream_window_bytes;
+	answer_open(fd, &opened);
 }
 
 /* ---- sessions ---- */

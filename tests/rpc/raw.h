@@ -33,6 +33,9 @@ void raw_opened(int fd);
 /** The same, asking for heartbeats. */
 void raw_opened_with(int fd, unsigned heartbeat_ms, unsigned silence_timeout_ms);
 
+/** The same with a window for each stream that comes. */
+void raw_opened_with_window(int fd, uint64_t stream_window_bytes);
+
 /** What open and opened tell of a session. */
 struct raw_session {
 	uint64_t id; /* 0: a new one */

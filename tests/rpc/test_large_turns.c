@@ -1,7 +1,7 @@
 /* Large messages take turns, and small ones do not wait for them. */
 
 #include "raw.h"
-#include "relayed.h"
+#include "stream.h"
 #include "support/random.h"
 #include "support/suite.h"
 #include <stdlib.h>
@@ -16,6 +16,7 @@ enum {
 	LARGE = 3 * MEBIBYTE,
 	FEW = 8, /* pieces that may be ahead of what is small */
 	IDS = 8,
+	MESSAGES = 20,
 };
 
 static uint8_t zeros[8 * MEBIBYTE];
@@ -179,6 +180,95 @@ START_TEST(large_replies_take_turns_and_small_ones_pass)
 }
 END_TEST
 
+/* To a client that has nothing to say meanwhile, neither windows nor acknowledgements. */
+START_TEST(handler_goes_on_when_its_message_has_left)
+{
+	Rpctest__Payload request = payload_of(PIECE + 1000);
+	struct tester tester;
+	unsigned n = 0;
+	bool has_ended = false;
+	int fd;
+
+	request.number = MESSAGES;
+	tester_start(&tester, transport_of(_i), NULL);
+	fd = raw_connect(tester.address);
+	raw_open_with_window(fd, 1 << 30);
+	ck_assert(raw_call(fd, 1, WATCH, &request));
+	while (!has_ended) {
+		Hawser__Frame *frame = raw_receive(fd);
+
+		ck_assert_msg(frame, "nothing came behind message %u", n);
+		has_ended = frame->kind_case == HAWSER__FRAME__KIND_END;
+		n += frame->kind_case == HAWSER__FRAME__KIND_MESSAGE && frame->message->size;
+		hawser__frame__free_unpacked(frame, NULL);
+	}
+	ck_assert_uint_eq(n, MESSAGES);
+	close(fd);
+	tester_stop(&tester);
+}
+END_TEST
+
+struct uploader {
+	const char *address;
+	bool is_async;
+	pthread_t thread;
+	struct stream stream;
+};
+
+static void *upload(void *data)
+{
+	struct uploader *uploader = data;
+	Rpctest__Payload message = payload_of(PIECE + 1000);
+	struct caller caller;
+
+	caller_init(&caller, uploader->address, uploader->is_async, NULL);
+	stream_open(&uploader->stream, &caller, GATHER, NULL, NULL);
+	for (int i = 0; i < MESSAGES; i++)
+		stream_send(&uploader->stream, &message);
+	hawser_call_end(uploader->stream.call);
+	stream_await(&uploader->stream, UINT64_MAX);
+	stream_close(&uploader->stream);
+	caller_deinit(&caller);
+	return NULL;
+}
+
+/* The same to a server. */
+START_TEST(client_goes_on_when_its_message_has_left)
+{
+	char address[ADDRESS_SIZE], directory[128];
+	struct uploader uploader = {.address = address, .is_async = is_async(_i)};
+	bool has_ended = false;
+	unsigned n = 0;
+	int listener, fd;
+
+	directory_make(directory, sizeof directory);
+	listener = raw_listen(transport_of(_i), directory, address);
+	ck_assert_int_eq(pthread_create(&uploader.thread, NULL, upload, &uploader), 0);
+	fd = raw_accept(listener);
+	raw_opened_with_window(fd, 1 << 30);
+	while (!has_ended) {
+		Hawser__Frame *frame = raw_receive(fd);
+
+		ck_assert_msg(frame, "nothing came behind message %u", n);
+		if (frame->kind_case == HAWSER__FRAME__KIND_MESSAGE) {
+			n += frame->message->size != 0;
+			has_ended = frame->message->last;
+		}
+		hawser__frame__free_unpacked(frame, NULL);
+	}
+	ck_assert_uint_eq(n, MESSAGES);
+	ck_assert(raw_end(fd, 1, HAWSER_OK, HAWSER_OUTCOME_UNKNOWN, &empty));
+	pthread_join(uploader.thread, NULL);
+	ck_assert_int_eq(uploader.stream.last_send, 0);
+	assert_ok(&uploader.stream.result);
+	close(fd);
+	close(listener);
+	if (transport_of(_i) == OVER_UNIX)
+		unlink(address + strlen("unix:"));
+	directory_remove(directory);
+}
+END_TEST
+
 /* ---- end to end ---- */
 
 START_TEST(many_sizes_at_once_come_back)
@@ -254,6 +344,9 @@ int main(void)
 
 	tcase_add_loop_test(tcase, large_requests_take_turns_and_small_ones_pass, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, large_replies_take_turns_and_small_ones_pass, 0, TRANSPORTS);
+
+	tcase_add_loop_test(tcase, handler_goes_on_when_its_message_has_left, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, client_goes_on_when_its_message_has_left, 0, STAMPS);
 
 	tcase = suite_case(suite, "calls");
 	tcase_add_loop_test(tcase, many_sizes_at_once_come_back, 0, STAMPS);
