@@ -113,14 +113,24 @@ static void on_deadline(struct hawser__alarm *alarm)
 
 static void on_room(struct hawser_call *call, void *data);
 
+static int send_now(struct remote_stream *stream, const struct hawser__content *content)
+{
+	struct hawser__outgoing *outgoing = &stream->outgoing;
+
+	if (outgoing->call.stream && outgoing->call.stream->has_sent_last)
+		return misuse(-EALREADY, outgoing,
+			      "send: hawser_call_end() has said that nothing follows");
+	if (stream->has_ended)
+		return -EPIPE;
+	return hawser__outgoing_send(outgoing, content,
+				     stream->peer->client->options.max_request_bytes);
+}
+
 static void try_to_send(struct sending *sending)
 {
 	struct remote_stream *stream = sending->stream;
 	struct hawser__outgoing *outgoing = &stream->outgoing;
-	int r = stream->has_ended
-			? -EPIPE
-			: hawser__outgoing_send(outgoing, sending->content,
-						stream->peer->client->options.max_request_bytes);
+	int r = send_now(stream, sending->content);
 
 	if (r != -EAGAIN) {
 		if (stream->sending == sending)
