@@ -1,6 +1,8 @@
 /* One face for both kinds of clients; caller.h tells what for. */
 
 #include "caller.h"
+
+#include "reversed.h"
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@ void caller_init(struct caller *caller, const char *address, bool async,
 
 	if (options)
 		own = *options;
-	caller->base = NULL;
+	memset(caller, 0, sizeof *caller);
 	if (async) {
 		caller->base = event_base_new();
 		ck_assert_ptr_nonnull(caller->base);
@@ -26,6 +28,10 @@ void caller_init(struct caller *caller, const char *address, bool async,
 
 void caller_deinit(struct caller *caller)
 {
+	if (caller->reversed) {
+		reversed_end_caller(caller);
+		return;
+	}
 	hawser_client_free(caller->client);
 	if (caller->base)
 		event_base_free(caller->base);
@@ -197,6 +203,10 @@ void caller_echo(struct caller *caller)
 void pair_start(struct pair *pair, int stamp, const struct hawser_server_options *server,
 		const struct hawser_client_options *client)
 {
+	if (is_reversed(stamp)) {
+		reversed_start(&pair->tester, &pair->caller, stamp, NULL, server, client);
+		return;
+	}
 	tester_start(&pair->tester, transport_of(stamp), server);
 	caller_init(&pair->caller, pair->tester.address, is_async(stamp), client);
 }

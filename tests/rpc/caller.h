@@ -1,7 +1,9 @@
 /* Both kinds of clients behind one function, so that one body tests them both.
  *
  * A test that is stamped runs for each transport with each kind of client: it is
- * added with tcase_add_loop_test(…, 0, STAMPS) and hands its _i to pair_start(). */
+ * added with tcase_add_loop_test(…, 0, STAMPS) and hands its _i to pair_start(). With BOTH_WAYS
+ * instead of STAMPS it runs once more for each of them with a server that calls a client: see
+ * reversed.h. */
 
 #ifndef HAWSER_TESTS_RPC_CALLER_H
 #define HAWSER_TESTS_RPC_CALLER_H
@@ -9,11 +11,34 @@
 #include "tester.h"
 #include <event2/event.h>
 
-enum { STAMPS = 2 * TRANSPORTS };
+enum { STAMPS = 2 * TRANSPORTS, BOTH_WAYS = 2 * STAMPS };
+
+/** A stamp whose caller blocks, or does not: 0 to 2 * TRANSPORTS, both ways. */
+static inline int blocking_stamp(int i)
+{
+	return i / TRANSPORTS * STAMPS + i % TRANSPORTS;
+}
+static inline int async_stamp(int i)
+{
+	return blocking_stamp(i) + TRANSPORTS;
+}
+
+/** For those that are about one kind of caller: in both directions. */
+#define add_blocking(tcase, test)                                              \
+	do {                                                                   \
+		tcase_add_loop_test(tcase, test, 0, TRANSPORTS);               \
+		tcase_add_loop_test(tcase, test, STAMPS, STAMPS + TRANSPORTS); \
+	} while (0)
+#define add_async(tcase, test)                                                    \
+	do {                                                                      \
+		tcase_add_loop_test(tcase, test, TRANSPORTS, STAMPS);             \
+		tcase_add_loop_test(tcase, test, STAMPS + TRANSPORTS, BOTH_WAYS); \
+	} while (0)
 
 struct caller {
-	struct hawser_client *client;
-	struct event_base *base; /* NULL: a blocking client */
+	struct hawser_client *client; /* in the other direction that of a peer */
+	struct event_base *base;      /* NULL: it blocks */
+	struct reversed *reversed;    /* NULL: a client calls a server */
 };
 
 /** How a call ended and what came with it. */
@@ -37,7 +62,12 @@ static inline enum transport transport_of(int stamp)
 
 static inline bool is_async(int stamp)
 {
-	return stamp >= TRANSPORTS;
+	return stamp / TRANSPORTS & 1;
+}
+
+static inline bool is_reversed(int stamp)
+{
+	return stamp >= STAMPS;
 }
 
 /** `options` may be NULL; its base is set here. */

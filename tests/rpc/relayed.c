@@ -1,6 +1,8 @@
 /* Calls under way and statistics; relayed.h tells what for. */
 
 #include "relayed.h"
+
+#include "reversed.h"
 #include <check.h>
 #include <poll.h>
 #include <string.h>
@@ -21,6 +23,11 @@ void relayed_start(struct relayed *relayed, int stamp, const struct hawser_serve
 {
 	struct hawser_client_options quick = relayed_options();
 
+	if (is_reversed(stamp)) {
+		reversed_start(&relayed->tester, &relayed->caller, stamp, &relayed->relay, server,
+			       client ? client : &quick);
+		return;
+	}
 	tester_start(&relayed->tester, transport_of(stamp), server);
 	relay_start(&relayed->relay, transport_of(stamp), relayed->tester.address);
 	caller_init(&relayed->caller, relayed->relay.address, is_async(stamp),
@@ -38,16 +45,39 @@ struct hawser_server_stats server_stats(struct tester *tester)
 {
 	struct hawser_server_stats stats = {.size = sizeof stats};
 
-	hawser_server_get_stats(tester->server, &stats);
+	if (tester->reversed)
+		reversed_get_stats(tester->reversed, &stats);
+	else
+		hawser_server_get_stats(tester->server, &stats);
 	return stats;
+}
+
+static void get_stats(struct hawser_client *client, void *data)
+{
+	hawser_client_get_stats(client, data);
 }
 
 struct hawser_client_stats client_stats(struct caller *caller)
 {
 	struct hawser_client_stats stats = {.size = sizeof stats};
 
-	hawser_client_get_stats(caller->client, &stats);
+	if (caller->reversed)
+		reversed_do(caller->reversed, get_stats, &stats);
+	else
+		hawser_client_get_stats(caller->client, &stats);
 	return stats;
+}
+
+uint64_t caller_log_bytes(struct relayed *relayed)
+{
+	return relayed->caller.reversed ? server_stats(&relayed->tester).log_bytes
+					: client_stats(&relayed->caller).log_bytes;
+}
+
+uint64_t callee_log_bytes(struct relayed *relayed)
+{
+	return relayed->caller.reversed ? client_stats(&relayed->caller).log_bytes
+					: server_stats(&relayed->tester).log_bytes;
 }
 
 static unsigned count_held(struct tester *tester)

@@ -20,11 +20,27 @@ void relayed_start(struct relayed *relayed, int stamp, const struct hawser_serve
 		   const struct hawser_client_options *client);
 void relayed_stop(struct relayed *relayed);
 
+/** Those of the server and of the client, whichever of them calls; what is said of calls is the
+ * callee's. */
 struct hawser_server_stats server_stats(struct tester *tester);
 struct hawser_client_stats client_stats(struct caller *caller);
 
 /** The call that the server holds as number `index`, once it has come. */
 struct hawser_call *relayed_held(struct relayed *relayed, unsigned index);
+
+/** Which way the caller's bytes go, and its callee's. */
+static inline enum relay_end from_caller(int stamp)
+{
+	return is_reversed(stamp) ? FROM_SERVER : FROM_CLIENT;
+}
+static inline enum relay_end from_callee(int stamp)
+{
+	return is_reversed(stamp) ? FROM_CLIENT : FROM_SERVER;
+}
+
+/** What waits in the caller's log, and in its callee's. */
+uint64_t caller_log_bytes(struct relayed *relayed);
+uint64_t callee_log_bytes(struct relayed *relayed);
 
 /** A moment in which the client, if it has a base, does what there is to do. */
 void caller_turn(struct caller *caller);

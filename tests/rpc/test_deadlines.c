@@ -206,26 +206,23 @@ START_TEST(deadlines_end_in_their_order)
 	enum { CALLS = 20 };
 	struct hawser_context context = HAWSER_CONTEXT_INIT;
 	struct async calls[CALLS];
-	struct tester tester;
-	struct caller caller;
+	struct pair pair;
 
-	tester_start(&tester, transport_of(_i), NULL);
-	caller_init(&caller, tester.address, true, NULL);
-	caller_echo(&caller);
+	pair_start(&pair, async_stamp(_i), NULL, NULL);
+	caller_echo(&pair.caller);
 	memset(calls, 0, sizeof calls);
 	/* The one that was opened first ends last. */
 	for (int i = 0; i < CALLS; i++) {
 		context.timeout_ms = 300 - 10 * i;
-		async_open(&calls[i], &caller, HOLD, &empty, &context);
+		async_open(&calls[i], &pair.caller, HOLD, &empty, &context);
 	}
 	for (int i = CALLS - 1; i >= 0; i--) {
-		async_wait(&calls[i], &caller);
+		async_wait(&calls[i], &pair.caller);
 		ck_assert_int_eq(calls[i].result.status, HAWSER_DEADLINE_EXCEEDED);
-		caller_echo(&caller);
+		caller_echo(&pair.caller);
 	}
-	tester_wait_cancelled(&tester, CALLS);
-	caller_deinit(&caller);
-	tester_stop(&tester);
+	tester_wait_cancelled(&pair.tester, CALLS);
+	pair_stop(&pair);
 }
 END_TEST
 
@@ -234,15 +231,15 @@ int main(void)
 	Suite *suite = suite_create("rpc/deadlines");
 	TCase *tcase = suite_case(suite, "where from");
 
-	tcase_add_loop_test(tcase, handler_reads_what_is_left, 0, STAMPS);
+	tcase_add_loop_test(tcase, handler_reads_what_is_left, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, parents_deadline_is_inherited, 0, STAMPS);
 	tcase_add_loop_test(tcase, parent_whose_deadline_passed_sends_nothing, 0, STAMPS);
 
 	tcase = suite_case(suite, "passing");
-	tcase_add_loop_test(tcase, methods_own_deadline_ends_the_call, 0, STAMPS);
-	tcase_add_loop_test(tcase, contexts_deadline_ends_the_call, 0, STAMPS);
-	tcase_add_loop_test(tcase, clients_deadline_ends_the_call, 0, STAMPS);
+	tcase_add_loop_test(tcase, methods_own_deadline_ends_the_call, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, contexts_deadline_ends_the_call, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, clients_deadline_ends_the_call, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, server_watches_the_deadline_as_well, 0, TRANSPORTS);
-	tcase_add_loop_test(tcase, deadlines_end_in_their_order, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, deadlines_end_in_their_order, 0, 2 * TRANSPORTS);
 	return suite_run(suite);
 }

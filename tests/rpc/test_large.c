@@ -286,12 +286,12 @@ static void ignore(struct stream *stream, const Rpctest__Payload *message)
 
 START_TEST(message_above_the_limit_ends_its_call_at_the_sender)
 {
-	enum method method = _i / STAMPS ? CHAT : GATHER;
+	enum method method = _i / BOTH_WAYS ? CHAT : GATHER;
 	Rpctest__Payload largest = payload_of(LIMIT), larger = payload_of(LIMIT + 1);
 	struct stream stream = {.then = ignore};
 	struct pair pair;
 
-	start_with_limits(&pair, _i % STAMPS, LIMIT);
+	start_with_limits(&pair, _i % BOTH_WAYS, LIMIT);
 	stream_open(&stream, &pair.caller, method, NULL, NULL);
 	ck_assert_int_eq(stream_send(&stream, &largest), 0);
 	turn_until(&pair.caller, atomic_load(&pair.tester.n_requests) == 1);
@@ -367,20 +367,20 @@ int main(void)
 	TCase *tcase = suite_case(suite, "sizes");
 
 	tcase_add_unchecked_fixture(tcase, setup_bytes, teardown_bytes);
-	tcase_add_loop_test(tcase, sizes_around_a_piece_come_whole, 0, STAMPS);
-	tcase_add_loop_test(tcase, large_messages_go_both_ways, 0, STAMPS);
-	tcase_add_loop_test(tcase, large_messages_stream_both_ways, 0, STAMPS);
-	tcase_add_loop_test(tcase, large_replies_stream, 0, STAMPS);
-	tcase_add_loop_test(tcase, small_windows_let_large_messages_pass, 0, STAMPS);
+	tcase_add_loop_test(tcase, sizes_around_a_piece_come_whole, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, large_messages_go_both_ways, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, large_messages_stream_both_ways, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, large_replies_stream, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, small_windows_let_large_messages_pass, 0, BOTH_WAYS);
 
 	tcase = suite_case(suite, "limits");
 	tcase_add_unchecked_fixture(tcase, setup_bytes, teardown_bytes);
-	tcase_add_loop_test(tcase, request_above_the_limit_is_not_sent, 0, STAMPS);
-	tcase_add_loop_test(tcase, reply_above_the_limit_is_not_sent, 0, STAMPS);
+	tcase_add_loop_test(tcase, request_above_the_limit_is_not_sent, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, reply_above_the_limit_is_not_sent, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, message_above_the_limit_ends_its_call_at_the_sender, 0,
-			    2 * STAMPS);
-	tcase_add_loop_test(tcase, streamed_reply_above_the_limit_fails_the_call, 0, STAMPS);
+			    2 * BOTH_WAYS);
+	tcase_add_loop_test(tcase, streamed_reply_above_the_limit_fails_the_call, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, message_above_the_servers_limit_ends_its_call_at_the_sender, 0,
-			    STAMPS);
+			    BOTH_WAYS);
 	return suite_run(suite);
 }

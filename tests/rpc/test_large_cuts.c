@@ -30,8 +30,8 @@ static Rpctest__Payload payload_of(size_t length)
 START_TEST(large_message_survives_cuts_everywhere)
 {
 	enum { SIZE = 300 * KIBIBYTE, STEP = 7919 };
-	enum relay_end end = (enum relay_end)(_i / STAMPS % 2);
-	enum relay_cut how = (enum relay_cut)(_i / STAMPS / 2);
+	enum relay_end end = (enum relay_end)(_i / BOTH_WAYS % 2);
+	enum relay_cut how = (enum relay_cut)(_i / BOTH_WAYS / 2);
 	Rpctest__Payload request = payload_of(SIZE);
 	struct relayed relayed;
 	struct result result;
@@ -39,7 +39,7 @@ START_TEST(large_message_survives_cuts_everywhere)
 	uint64_t at = 1;
 
 	random_fill(bytes, SIZE);
-	relayed_start(&relayed, _i % STAMPS, NULL, NULL);
+	relayed_start(&relayed, _i % BOTH_WAYS, NULL, NULL);
 	caller_echo(&relayed.caller);
 	for (; was_cut; at += suite_rounds(100) < 100 ? 10 * STEP : STEP) {
 		relay_cut_after(&relayed.relay, end, at, how);
@@ -57,6 +57,7 @@ END_TEST
 /* Cuts every so many bytes, as long as it is not told to stop. */
 struct cutter {
 	struct relay *relay;
+	int stamp;
 	pthread_t thread;
 	atomic_bool is_told, has_stopped;
 };
@@ -67,7 +68,8 @@ static void *cut_again(void *data)
 
 	for (unsigned i = 0; i < 40 && !cutter->is_told; i++) {
 		relay_wait_cut(cutter->relay);
-		relay_cut_after(cutter->relay, (enum relay_end)(i & 1),
+		relay_cut_after(cutter->relay,
+				i & 1 ? from_callee(cutter->stamp) : from_caller(cutter->stamp),
 				1 + i * UINT64_C(1000003) % 300000, (enum relay_cut)(i % 3));
 	}
 	cutter->has_stopped = true;
@@ -96,7 +98,8 @@ START_TEST(large_messages_survive_many_cuts)
 	relayed_start(&relayed, _i, NULL, &options);
 	caller_echo(&relayed.caller);
 	cutter.relay = &relayed.relay;
-	relay_cut_after(&relayed.relay, FROM_CLIENT, 30000, CUT_ORDERLY);
+	cutter.stamp = _i;
+	relay_cut_after(&relayed.relay, from_caller(_i), 30000, CUT_ORDERLY);
 	ck_assert_int_eq(pthread_create(&cutter.thread, NULL, cut_again, &cutter), 0);
 	for (int i = 0; i < CALLS; i++) {
 		requests[i] = payload_of(LARGE);
@@ -150,8 +153,9 @@ static void start_upload(struct relayed *relayed, struct pending *call, int stam
 	pending_init(call, &relayed->caller, ECHO, request);
 	call->context.timeout_ms = timeout_ms;
 	pending_start(call);
-	turn_until(&relayed->caller, relay_bytes(&relayed->relay, FROM_CLIENT) > 100 * KIBIBYTE);
-	ck_assert_uint_gt(client_stats(&relayed->caller).log_bytes, LITTLE);
+	turn_until(&relayed->caller,
+		   relay_bytes(&relayed->relay, from_caller(stamp)) > 100 * KIBIBYTE);
+	ck_assert_uint_gt(caller_log_bytes(relayed), LITTLE);
 }
 
 static void assert_nothing_left(struct relayed *relayed)
@@ -177,7 +181,7 @@ START_TEST(cancelled_upload_leaves_nothing)
 	pending_wait(&call);
 	assert_failed(&call.result, HAWSER_CANCELLED, HAWSER_OUTCOME_UNKNOWN, "");
 	/* What was not sent yet never will be. */
-	ck_assert_uint_lt(relay_bytes(&relayed.relay, FROM_CLIENT), LARGE);
+	ck_assert_uint_lt(relay_bytes(&relayed.relay, from_caller(_i)), LARGE);
 	assert_nothing_left(&relayed);
 	ck_assert_uint_eq(tester_executed(&relayed.tester), 2);
 	relayed_stop(&relayed);
@@ -210,8 +214,8 @@ START_TEST(cancelled_download_leaves_nothing)
 	caller_echo(&relayed.caller);
 	relay_set_rate(&relayed.relay, 500);
 	pending_call(&call, &relayed.caller, GROW, &request);
-	turn_until(&relayed.caller, relay_bytes(&relayed.relay, FROM_SERVER) > 100 * KIBIBYTE);
-	ck_assert_uint_gt(server_stats(&relayed.tester).log_bytes, LITTLE);
+	turn_until(&relayed.caller, relay_bytes(&relayed.relay, from_callee(_i)) > 100 * KIBIBYTE);
+	ck_assert_uint_gt(callee_log_bytes(&relayed), LITTLE);
 	pending_cancel(&call);
 	pending_wait(&call);
 	assert_failed(&call.result, HAWSER_CANCELLED, HAWSER_OUTCOME_UNKNOWN, "");
@@ -226,12 +230,13 @@ START_TEST(freed_stream_leaves_nothing)
 	struct stream stream = {.n = 0};
 	struct relayed relayed;
 
-	relayed_start(&relayed, _i % STAMPS, NULL, NULL);
+	relayed_start(&relayed, _i % BOTH_WAYS, NULL, NULL);
 	caller_echo(&relayed.caller);
 	relay_set_rate(&relayed.relay, 500);
-	stream_open(&stream, &relayed.caller, _i / STAMPS ? CHAT : GATHER, NULL, NULL);
+	stream_open(&stream, &relayed.caller, _i / BOTH_WAYS ? CHAT : GATHER, NULL, NULL);
 	stream_pump_start(&stream, 20, SAMPLE_MOST);
-	turn_until(&relayed.caller, relay_bytes(&relayed.relay, FROM_CLIENT) > 100 * KIBIBYTE);
+	turn_until(&relayed.caller,
+		   relay_bytes(&relayed.relay, from_caller(_i % BOTH_WAYS)) > 100 * KIBIBYTE);
 	if (!relayed.caller.base) {
 		ck_assert_int_eq(hawser_call_cancel(stream.call), 0);
 		stream_pump_join(&stream);
@@ -248,14 +253,14 @@ int main(void)
 	TCase *tcase = suite_case(suite, "cut");
 
 	tcase_add_loop_test(tcase, large_message_survives_cuts_everywhere, 0,
-			    STAMPS * 2 * CUT_SERVER);
-	tcase_add_loop_test(tcase, large_messages_survive_many_cuts, 0, STAMPS);
+			    BOTH_WAYS * 2 * CUT_SERVER);
+	tcase_add_loop_test(tcase, large_messages_survive_many_cuts, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, half_a_request_without_a_session_runs_nothing, 0, STAMPS);
 
 	tcase = suite_case(suite, "given up");
-	tcase_add_loop_test(tcase, cancelled_upload_leaves_nothing, 0, STAMPS);
-	tcase_add_loop_test(tcase, upload_whose_deadline_passes_leaves_nothing, 0, STAMPS);
-	tcase_add_loop_test(tcase, cancelled_download_leaves_nothing, 0, STAMPS);
-	tcase_add_loop_test(tcase, freed_stream_leaves_nothing, 0, 2 * STAMPS);
+	tcase_add_loop_test(tcase, cancelled_upload_leaves_nothing, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, upload_whose_deadline_passes_leaves_nothing, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, cancelled_download_leaves_nothing, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, freed_stream_leaves_nothing, 0, 2 * BOTH_WAYS);
 	return suite_run(suite);
 }

@@ -458,7 +458,7 @@ static void *leave(void *data)
 
 START_TEST(server_leaves_in_mid_call)
 {
-	enum farewell farewell = (enum farewell)(_i / STAMPS);
+	enum farewell farewell = (enum farewell)(_i / BOTH_WAYS);
 	struct leaver leaver = {.farewell = farewell, .rounds = 2};
 	char directory[128] = "", address[ADDRESS_SIZE];
 	struct caller caller;
@@ -469,7 +469,7 @@ START_TEST(server_leaves_in_mid_call)
 		directory_make(directory, sizeof directory);
 	leaver.listener = raw_listen(transport_of(_i), directory, address);
 	ck_assert_int_eq(pthread_create(&thread, NULL, leave, &leaver), 0);
-	caller_init(&caller, address, is_async(_i % STAMPS), NULL);
+	caller_init(&caller, address, is_async(_i % BOTH_WAYS), NULL);
 	/* The second time on a connection of its own. */
 	for (int i = 0; i < 2; i++) {
 		caller_call(&caller, ECHO, &empty, NULL, &result);
@@ -493,26 +493,27 @@ int main(void)
 	Suite *suite = suite_create("rpc/outcomes");
 	TCase *tcase = suite_case(suite, "not sent");
 
-	tcase_add_loop_test(tcase, nobody_listens, 0, STAMPS);
+	tcase_add_loop_test(tcase, nobody_listens, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, name_is_unknown, 1, 3);
-	tcase_add_loop_test(tcase, server_that_does_not_answer_open_times_out, 0, STAMPS);
-	tcase_add_loop_test(tcase, deadline_ends_a_call_that_waits_for_the_connection, 0, STAMPS);
+	tcase_add_loop_test(tcase, server_that_does_not_answer_open_times_out, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, deadline_ends_a_call_that_waits_for_the_connection, 0,
+			    BOTH_WAYS);
 	tcase_add_loop_test(tcase, call_not_sent_never_runs, 0, TRANSPORTS);
 
 	tcase = suite_case(suite, "not executed");
-	tcase_add_loop_test(tcase, handler_is_missing, 0, STAMPS);
-	tcase_add_loop_test(tcase, method_is_unknown, 0, STAMPS);
-	tcase_add_loop_test(tcase, service_is_unknown, 0, STAMPS);
-	tcase_add_loop_test(tcase, messages_do_not_match, 0, STAMPS);
+	tcase_add_loop_test(tcase, handler_is_missing, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, method_is_unknown, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, service_is_unknown, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, messages_do_not_match, 0, BOTH_WAYS);
 	tcase_add_loop_test(tcase, messages_do_not_match_in_a_burst, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, id_is_another_method, 0, TRANSPORTS);
 
 	tcase = suite_case(suite, "executed");
-	tcase_add_loop_test(tcase, handler_fails_with_all_it_has, 0, STAMPS);
-	tcase_add_loop_test(tcase, text_is_cut_not_overrun, 0, STAMPS);
+	tcase_add_loop_test(tcase, handler_fails_with_all_it_has, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, text_is_cut_not_overrun, 0, BOTH_WAYS);
 
 	tcase = suite_case(suite, "unknown");
 	tcase_add_loop_test(tcase, server_is_killed_in_mid_call, 0, TRANSPORTS);
-	tcase_add_loop_test(tcase, server_leaves_in_mid_call, 0, N_FAREWELLS * STAMPS);
+	tcase_add_loop_test(tcase, server_leaves_in_mid_call, 0, N_FAREWELLS * BOTH_WAYS);
 	return suite_run(suite);
 }

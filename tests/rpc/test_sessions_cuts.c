@@ -14,16 +14,16 @@ static Rpctest__Payload empty = RPCTEST__PAYLOAD__INIT;
 /* ---- at each byte ---- */
 
 /* The stamp, the direction and the kind of cut of a loop test's number. */
-enum { ENDS = 2, CUTS_NOTICED = CUT_SERVER, BYTE_STAMPS = STAMPS * ENDS * CUTS_NOTICED };
+enum { ENDS = 2, CUTS_NOTICED = CUT_SERVER, BYTE_STAMPS = BOTH_WAYS * ENDS * CUTS_NOTICED };
 
 static enum relay_end end_of(int i)
 {
-	return (enum relay_end)(i / STAMPS % ENDS);
+	return (enum relay_end)(i / BOTH_WAYS % ENDS);
 }
 
 static enum relay_cut cut_of(int i)
 {
-	return (enum relay_cut)(i / STAMPS / ENDS);
+	return (enum relay_cut)(i / BOTH_WAYS / ENDS);
 }
 
 START_TEST(call_survives_a_cut_at_every_byte)
@@ -35,7 +35,7 @@ START_TEST(call_survives_a_cut_at_every_byte)
 	struct result result;
 
 	request.text = (char *)"a small request, all the same";
-	relayed_start(&relayed, _i % STAMPS, NULL, NULL);
+	relayed_start(&relayed, _i % BOTH_WAYS, NULL, NULL);
 	caller_echo(&relayed.caller);
 	for (uint64_t bytes = 0;; bytes++) {
 		n_executed = tester_executed(&relayed.tester);
@@ -54,9 +54,9 @@ START_TEST(call_survives_a_cut_at_every_byte)
 	caller_echo(&relayed.caller);
 	turn_until(&relayed.caller, client_stats(&relayed.caller).is_connected);
 	/* A cut behind the last byte of a reply is noticed with the next call, whose resume then
-	 * runs into the next cut. */
+	 * runs into the next cut. A client that serves notices it at any time. */
 	n_resumed = client_stats(&relayed.caller).sessions_resumed;
-	ck_assert_uint_ge(n_resumed, n_cuts - 1);
+	ck_assert_uint_ge(n_resumed, is_reversed(_i % BOTH_WAYS) ? n_cuts / 2 : n_cuts - 1);
 	ck_assert_uint_le(n_resumed, n_cuts);
 	ck_assert_uint_eq(client_stats(&relayed.caller).sessions_lost, 0);
 	ck_assert_uint_ge(server_stats(&relayed.tester).sessions_resumed, n_resumed);
@@ -73,7 +73,7 @@ START_TEST(resume_survives_a_cut_at_every_byte)
 	struct relayed relayed;
 	bool was_cut = true;
 
-	relayed_start(&relayed, _i % STAMPS, NULL, NULL);
+	relayed_start(&relayed, _i % BOTH_WAYS, NULL, NULL);
 	caller_echo(&relayed.caller);
 	for (uint64_t bytes = 0; was_cut; bytes++) {
 		request.number++;
@@ -218,7 +218,7 @@ START_TEST(large_messages_survive_cuts)
 	request.data.len = MEBIBYTE;
 	request.data.data = malloc(MEBIBYTE);
 	random_fill(request.data.data, MEBIBYTE);
-	relayed_start(&relayed, _i % STAMPS, NULL, NULL);
+	relayed_start(&relayed, _i % BOTH_WAYS, NULL, NULL);
 	caller_echo(&relayed.caller);
 	for (unsigned i = 1; i <= 10; i++) {
 		relay_cut_after(&relayed.relay, end_of(_i), 1 + random_below(MEBIBYTE), cut_of(_i));
@@ -242,8 +242,8 @@ int main(void)
 	tcase_add_loop_test(tcase, resume_survives_a_cut_at_every_byte, 0, BYTE_STAMPS);
 
 	tcase = suite_case(suite, "many");
-	tcase_add_loop_test(tcase, threads_survive_cuts, 0, TRANSPORTS);
-	tcase_add_loop_test(tcase, order_is_kept_through_cuts, TRANSPORTS, STAMPS);
+	add_blocking(tcase, threads_survive_cuts);
+	add_async(tcase, order_is_kept_through_cuts);
 
 	tcase = suite_case(suite, "large");
 	tcase_add_loop_test(tcase, large_messages_survive_cuts, 0, BYTE_STAMPS);

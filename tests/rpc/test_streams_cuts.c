@@ -66,15 +66,15 @@ static void start(struct relayed *relayed, int stamp, struct hawser_client_optio
 START_TEST(every_kind_survives_a_cut_anywhere)
 {
 	enum { STEP = 37 };
-	enum method method = (enum method)(WATCH + _i / STAMPS % KINDS);
-	enum relay_end end = (enum relay_end)(_i / STAMPS / KINDS % 2);
-	enum relay_cut how = (enum relay_cut)(_i / STAMPS / KINDS / 2);
+	enum method method = (enum method)(WATCH + _i / BOTH_WAYS % KINDS);
+	enum relay_end end = (enum relay_end)(_i / BOTH_WAYS / KINDS % 2);
+	enum relay_cut how = (enum relay_cut)(_i / BOTH_WAYS / KINDS / 2);
 	uint64_t step = STEP * (100 / suite_rounds(100)), bytes;
 	struct hawser_client_options options = relayed_options();
 	struct relayed relayed;
 	bool was_cut = true;
 
-	start(&relayed, _i % STAMPS, &options);
+	start(&relayed, _i % BOTH_WAYS, &options);
 	for (bytes = 0; was_cut; bytes += step) {
 		struct stream stream = {.n = 0};
 
@@ -140,13 +140,13 @@ static void cutter_stop(struct cutter *cutter, struct caller *caller)
 
 START_TEST(long_streams_of_every_kind_survive_many_cuts)
 {
-	enum method method = (enum method)(WATCH + _i / STAMPS);
+	enum method method = (enum method)(WATCH + _i / BOTH_WAYS);
 	struct hawser_client_options options = relayed_options();
 	struct stream stream = {.n = 0};
 	struct cutter cutter;
 	struct relayed relayed;
 
-	start(&relayed, _i % STAMPS, &options);
+	start(&relayed, _i % BOTH_WAYS, &options);
 	cutter_start(&cutter, &relayed.relay, method);
 	open_kind(&stream, &relayed.caller, method, MESSAGES);
 	run_kind(&stream, MESSAGES);
@@ -228,7 +228,7 @@ START_TEST(sender_waits_while_nobody_is_there)
 	for (int i = 0; i < 20; i++)
 		caller_turn(&relayed.caller);
 	ck_assert_uint_le(stream.n_sent, n_fit);
-	ck_assert_uint_lt(client_stats(&relayed.caller).log_bytes, 2 * WINDOW);
+	ck_assert_uint_lt(caller_log_bytes(&relayed), 2 * WINDOW);
 	relay_set_door(&relayed.relay, DOOR_OPEN);
 	stream_finish(&stream, HAWSER_OK);
 	stream_pump_join(&stream);
@@ -334,14 +334,16 @@ int main(void)
 	TCase *tcase = suite_case(suite, "whole");
 
 	tcase_add_loop_test(tcase, every_kind_survives_a_cut_anywhere, 0,
-			    STAMPS * KINDS * 2 * CUT_SERVER);
-	tcase_add_loop_test(tcase, long_streams_of_every_kind_survive_many_cuts, 0, STAMPS * KINDS);
-	tcase_add_loop_test(tcase, streams_of_all_kinds_share_what_breaks, 0, STAMPS);
+			    BOTH_WAYS * KINDS * 2 * CUT_SERVER);
+	tcase_add_loop_test(tcase, long_streams_of_every_kind_survive_many_cuts, 0,
+			    BOTH_WAYS * KINDS);
+	tcase_add_loop_test(tcase, streams_of_all_kinds_share_what_breaks, 0, BOTH_WAYS);
 
 	tcase = suite_case(suite, "away");
-	tcase_add_loop_test(tcase, sender_waits_while_nobody_is_there, 0, STAMPS);
-	tcase_add_loop_test(tcase, deadline_passes_while_nobody_is_there, 0, STAMPS);
+	tcase_add_loop_test(tcase, sender_waits_while_nobody_is_there, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, deadline_passes_while_nobody_is_there, 0, BOTH_WAYS);
 
+	/* In the other direction a peer is gone then: test_peers_away.c. */
 	tcase = suite_case(suite, "ends");
 	tcase_add_loop_test(tcase, stream_without_a_session_fails_with_its_connection, 0,
 			    STAMPS * KINDS);

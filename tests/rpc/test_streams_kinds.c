@@ -285,10 +285,10 @@ END_TEST
 
 START_TEST(server_fails_while_the_client_sends)
 {
-	enum method method = _i / STAMPS ? CHAT : GATHER;
+	enum method method = _i / BOTH_WAYS ? CHAT : GATHER;
 	struct pair pair;
 
-	pair_start(&pair, _i % STAMPS, NULL, NULL);
+	pair_start(&pair, _i % BOTH_WAYS, NULL, NULL);
 	for (int status = 1; status <= HAWSER_UNAUTHENTICATED; status++) {
 		struct stream stream = {.n = 0};
 
@@ -315,18 +315,18 @@ END_TEST
 START_TEST(metadata_and_details_come_with_the_end)
 {
 	static const struct hawser_metadata metadata[] = {{"trace-id", "4711", 4}};
-	enum method method = (enum method)(WATCH + _i / STAMPS / 2);
+	enum method method = (enum method)(WATCH + _i / BOTH_WAYS / 2);
 	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
 	struct hawser_context context = HAWSER_CONTEXT_INIT;
 	struct stream stream = {.n = 0};
-	bool fails = _i / STAMPS % 2;
+	bool fails = _i / BOTH_WAYS % 2;
 	struct pair pair;
 
 	context.metadata = metadata;
 	context.n_metadata = 1;
 	request.number = 10;
 	request.text = (char *)(fails ? "fail" : "");
-	pair_start(&pair, _i % STAMPS, NULL, NULL);
+	pair_start(&pair, _i % BOTH_WAYS, NULL, NULL);
 	stream_open(&stream, &pair.caller, method, method == WATCH ? &request : NULL, &context);
 	if (method != WATCH)
 		ck_assert_int_eq(stream_send_samples(&stream, 10, MOST), 0);
@@ -540,25 +540,25 @@ int main(void)
 	Suite *suite = suite_create("rpc/streams/kinds");
 	TCase *tcase = suite_case(suite, "order");
 
-	tcase_add_loop_test(tcase, stream_of_requests_has_one_reply, 0, STAMPS);
-	tcase_add_loop_test(tcase, stream_of_replies_is_counted_out, 0, STAMPS);
-	tcase_add_loop_test(tcase, ping_pong_takes_turns, 0, STAMPS);
-	tcase_add_loop_test(tcase, both_ends_stream_freely, 0, STAMPS);
-	tcase_add_loop_test(tcase, streams_and_calls_share_a_connection, 0, STAMPS);
+	tcase_add_loop_test(tcase, stream_of_requests_has_one_reply, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, stream_of_replies_is_counted_out, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, ping_pong_takes_turns, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, both_ends_stream_freely, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, streams_and_calls_share_a_connection, 0, BOTH_WAYS);
 
 	tcase = suite_case(suite, "nothing");
-	tcase_add_loop_test(tcase, empty_messages_are_messages, 0, STAMPS);
-	tcase_add_loop_test(tcase, empty_stream_has_an_end, 0, STAMPS);
+	tcase_add_loop_test(tcase, empty_messages_are_messages, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, empty_stream_has_an_end, 0, BOTH_WAYS);
 
 	tcase = suite_case(suite, "ends");
-	tcase_add_loop_test(tcase, half_closed_stream_still_brings_replies, 0, STAMPS);
-	tcase_add_loop_test(tcase, server_ends_while_the_client_sends, 0, STAMPS);
-	tcase_add_loop_test(tcase, server_fails_while_the_client_sends, 0, 2 * STAMPS);
-	tcase_add_loop_test(tcase, metadata_and_details_come_with_the_end, 0, 6 * STAMPS);
+	tcase_add_loop_test(tcase, half_closed_stream_still_brings_replies, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, server_ends_while_the_client_sends, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, server_fails_while_the_client_sends, 0, 2 * BOTH_WAYS);
+	tcase_add_loop_test(tcase, metadata_and_details_come_with_the_end, 0, 6 * BOTH_WAYS);
 
 	tcase = suite_case(suite, "threads");
-	tcase_add_loop_test(tcase, one_thread_sends_and_another_receives, 0, TRANSPORTS);
-	tcase_add_loop_test(tcase, handler_leaves_replies_to_another_thread, 0, STAMPS);
-	tcase_add_loop_test(tcase, handler_leaves_the_reply_to_another_thread, 0, STAMPS);
+	add_blocking(tcase, one_thread_sends_and_another_receives);
+	tcase_add_loop_test(tcase, handler_leaves_replies_to_another_thread, 0, BOTH_WAYS);
+	tcase_add_loop_test(tcase, handler_leaves_the_reply_to_another_thread, 0, BOTH_WAYS);
 	return suite_run(suite);
 }

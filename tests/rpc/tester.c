@@ -1,6 +1,8 @@
 /* The handlers and the server's life; tester.h tells what for. */
 
 #include "tester.h"
+
+#include "reversed.h"
 #include <check.h>
 #include <errno.h>
 #include <malloc.h>
@@ -300,6 +302,10 @@ int tester_join(struct tester *tester)
 
 void tester_stop(struct tester *tester)
 {
+	if (tester->reversed) {
+		reversed_end_tester(tester);
+		return;
+	}
 	if (tester->has_thread) {
 		hawser_server_stop(tester->server);
 		tester_join(tester);

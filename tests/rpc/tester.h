@@ -43,6 +43,7 @@ static inline const struct hawser_method *method_of(enum method method)
 }
 
 struct tester;
+struct reversed;
 
 /** What a test puts in the place of the handlers of Gather and Chat. */
 typedef void tester_stream_fn(struct hawser_call *call, const Rpctest__Payload *request_or_null,
@@ -76,6 +77,9 @@ struct tester {
 	char peer[128];        /* who called Echo last */
 	tester_order_fn *order;
 	void *order_data;
+
+	/* NULL: the handlers are a server's. Else there is none here: they are a client's. */
+	struct reversed *reversed;
 
 	/* NULL: Gather and Chat do what test.proto says. */
 	_Atomic(tester_stream_fn *) on_stream;
