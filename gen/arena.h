@@ -24,8 +24,9 @@ void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strndup(struct arena *arena, const char *string, size_t length);
 char *arena_printf(struct arena *arena, const char *format, ...)
 	__attribute__((__format__(__printf__, 2, 3)));
+/* gcc's sanitizers would follow a NULL format into it, and warn. */
 char *arena_vprintf(struct arena *arena, const char *format, va_list arguments)
-	__attribute__((__format__(__printf__, 2, 0)));
+	__attribute__((__nonnull__(2), __format__(__printf__, 2, 0)));
 
 /** realloc() that does not fail, for what grows outside of an arena. */
 void *must_realloc(void *memory, size_t size);
