@@ -2,6 +2,7 @@
 
 #include "net/loop.h"
 
+#include "net/block.h"
 #include "net/fork.h"
 #include "util/alloc.h"
 #include <errno.h>
@@ -363,6 +364,7 @@ void hawser__loop_deinit(struct hawser__loop *loop)
 		close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->post_lock);
 	hawser__pool_deinit(&loop->pool);
+	hawser__blocks_end(loop);
 	free(loop->wheel);
 	free(loop->scratch);
 	memset(loop, 0, sizeof *loop);

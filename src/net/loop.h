@@ -24,6 +24,7 @@
 /* What one receive takes at most; larger messages are received where they stay. */
 enum { HAWSER__READ_BYTES = 64 * 1024 };
 
+struct hawser__blocks;
 struct hawser__loop;
 
 /** Work for the loop's thread. `run` may free the post. */
@@ -58,6 +59,7 @@ struct hawser__loop {
 	uint64_t now_ms;  /* CLOCK_MONOTONIC at the last wake-up */
 	uint8_t *scratch; /* HAWSER__READ_BYTES, for one receive at a time */
 	struct hawser__pool pool;
+	struct hawser__blocks *blocks; /* block.h; NULL: none yet */
 
 	struct hawser__wheel *wheel;
 	struct event alarm_event;

@@ -5,6 +5,7 @@
 
 #include "rpc/arrival.h"
 
+#include "net/block.h"
 #include "util/alloc.h"
 #include <errno.h>
 #include <string.h>
@@ -104,12 +105,14 @@ static void find_body(struct hawser__arrival *arrival, const uint8_t *data, size
 
 /* ---- life ---- */
 
-struct hawser__arrival *hawser__arrival_new(const ProtobufCMessageDescriptor *type, size_t size)
+struct hawser__arrival *hawser__arrival_new(struct hawser__loop *loop,
+					    const ProtobufCMessageDescriptor *type, size_t size)
 {
 	struct hawser__arrival *arrival = hawser__calloc(1, sizeof *arrival);
 
 	if (!arrival)
 		return NULL;
+	arrival->loop = loop;
 	arrival->type = type;
 	arrival->size = size;
 	return arrival;
@@ -142,6 +145,7 @@ struct hawser__arrival *hawser__arrival_keep(struct hawser__arrival *arrival)
 	hawser__arrival_view(kept, arrival->type, NULL, arrival->length);
 	kept->cost = arrival->cost;
 	kept->is_view = false;
+	kept->loop = NULL;
 	kept->packed = (uint8_t *)(kept + 1);
 	if (arrival->length)
 		memcpy(kept->packed, arrival->packed, arrival->length);
@@ -154,8 +158,8 @@ void hawser__arrival_free(struct hawser__arrival *arrival)
 		return;
 	/* Of a kept view they lie behind it. */
 	if (arrival->packed != (uint8_t *)(arrival + 1))
-		free(arrival->packed);
-	free(arrival->body);
+		hawser__block_give(arrival->loop, arrival->packed);
+	hawser__block_give(arrival->loop, arrival->body);
 	free(arrival);
 }
 
@@ -168,11 +172,11 @@ static int begin(struct hawser__arrival *arrival, const uint8_t *data, size_t le
 		find_body(arrival, data, length);
 	/* The field stays, with a length of 0. */
 	if (arrival->field) {
-		arrival->body = hawser__malloc(arrival->body_length);
+		arrival->body = hawser__block_take(arrival->loop, arrival->body_length);
 		arrival->packed =
 			arrival->body ? hawser__malloc(arrival->size - arrival->body_length) : NULL;
 	} else {
-		arrival->packed = hawser__malloc(arrival->size + !arrival->size);
+		arrival->packed = hawser__block_take(arrival->loop, arrival->size + !arrival->size);
 	}
 	return arrival->packed ? 0 : -ENOMEM;
 }

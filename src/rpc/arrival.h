@@ -11,12 +11,15 @@
 #include "util/unpack.h"
 #include "wire/frame.h"
 
+struct hawser__loop;
+
 struct hawser__arrival {
 	struct hawser__arrival *next; /* in a queue of those that wait to be taken */
 	size_t size;                  /* packed, as it was sent */
 	size_t received;              /* of that */
 	size_t cost;                  /* what it took from the window and was not given back yet */
 	const ProtobufCMessageDescriptor *type; /* NULL: is not going to be unpacked */
+	struct hawser__loop *loop;              /* for large blocks; NULL: from malloc */
 	/* The packed message; without the body, in whose place the field is empty. */
 	uint8_t *packed;
 	size_t length;
@@ -36,8 +39,10 @@ struct hawser__arrival {
 	size_t left;
 };
 
-/** One of `size` bytes, to be gathered. `type` NULL: it stays packed. NULL without memory. */
-struct hawser__arrival *hawser__arrival_new(const ProtobufCMessageDescriptor *type, size_t size);
+/** One of `size` bytes, to be gathered. `type` NULL: it stays packed. The loop's memory is used if
+ * there is one; see block.h. NULL without memory. */
+struct hawser__arrival *hawser__arrival_new(struct hawser__loop *loop,
+					    const ProtobufCMessageDescriptor *type, size_t size);
 /** One that is whole, in the bytes of a frame. */
 void hawser__arrival_view(struct hawser__arrival *arrival, const ProtobufCMessageDescriptor *type,
 			  const uint8_t *packed, size_t length);

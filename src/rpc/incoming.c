@@ -471,7 +471,8 @@ static bool prepare_stream(struct hawser__incoming *incoming, const struct hawse
 	}
 	if (frame->size) {
 		call->stream->coming = hawser__arrival_new(
-			incoming->entry->raw ? NULL : call->method->request, (size_t)frame->size);
+			connection->loop, incoming->entry->raw ? NULL : call->method->request,
+			(size_t)frame->size);
 		if (!call->stream->coming)
 			goto no_memory;
 	}

@@ -344,7 +344,7 @@ static void begin(struct hawser__stream *stream, const struct hawser__frame *fra
 		refuse_size(stream, frame->size);
 		return;
 	}
-	stream->coming = hawser__arrival_new(type_of(stream), (size_t)frame->size);
+	stream->coming = hawser__arrival_new(stream->loop, type_of(stream), (size_t)frame->size);
 	if (stream->coming)
 		gather(stream, frame);
 	else

@@ -204,7 +204,7 @@ static void add_part(struct hawser__arrival *arrival, size_t at, size_t part)
 
 static struct hawser__arrival *arrive(const ProtobufCMessageDescriptor *type)
 {
-	struct hawser__arrival *arrival = hawser__arrival_new(type, wire.length);
+	struct hawser__arrival *arrival = hawser__arrival_new(NULL, type, wire.length);
 
 	quick_assert(arrival);
 	for (size_t at = 0, part; at < wire.length; at += part) {
@@ -323,7 +323,7 @@ static void put_file(const char *name, size_t length)
 
 static struct hawser__arrival *arrive_at_once(const ProtobufCMessageDescriptor *type)
 {
-	struct hawser__arrival *arrival = hawser__arrival_new(type, wire.length);
+	struct hawser__arrival *arrival = hawser__arrival_new(NULL, type, wire.length);
 
 	ck_assert_ptr_nonnull(arrival);
 	ck_assert_int_eq(hawser__arrival_add(arrival, wire.data, wire.length), 0);
@@ -338,7 +338,7 @@ START_TEST(large_field_is_received_where_the_message_has_it)
 	const uint8_t *body;
 
 	put_file("name", 100000);
-	arrival = hawser__arrival_new(&arrivaltest__file__descriptor, wire.length);
+	arrival = hawser__arrival_new(NULL, &arrivaltest__file__descriptor, wire.length);
 	ck_assert_ptr_nonnull(arrival);
 	ck_assert_int_eq(hawser__arrival_add(arrival, wire.data, 1000), 0);
 	/* The rest has its place: in the field. */
@@ -414,7 +414,8 @@ END_TEST
 
 START_TEST(message_of_no_bytes_is_whole_at_once)
 {
-	struct hawser__arrival *arrival = hawser__arrival_new(&arrivaltest__file__descriptor, 0);
+	struct hawser__arrival *arrival =
+		hawser__arrival_new(NULL, &arrivaltest__file__descriptor, 0);
 	ProtobufCMessage *message;
 
 	ck_assert_ptr_nonnull(arrival);
@@ -479,7 +480,7 @@ static bool arrive_somehow(void *data)
 {
 	bool in_arena = *(const bool *)data, success = false;
 	struct hawser__arrival *arrival =
-		hawser__arrival_new(&arrivaltest__file__descriptor, wire.length);
+		hawser__arrival_new(NULL, &arrivaltest__file__descriptor, wire.length);
 	struct hawser__arena arena;
 	ProtobufCMessage *message = NULL;
 
