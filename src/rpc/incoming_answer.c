@@ -5,6 +5,7 @@
 #include "rpc/dispatch.h"
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
+#include "rpc/pack.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/buffer.h"
@@ -174,17 +175,20 @@ static void answer_posted(struct hawser__loop *loop, struct hawser__post *post)
 }
 
 /* What is to be sent later, on another thread: packed here, unless it is borrowed. 0 or -ENOMEM. */
-static int take_along(const struct hawser__content *reply, struct hawser__answer *answer)
+static int take_along(const struct hawser__content *reply, struct hawser__answer *answer,
+		      struct hawser__loop *loop)
 {
 	answer->reply = *reply;
 	if (reply->loan) {
 		reply->loan->references++;
 		return 0;
 	}
+	hawser__content_pack_for(&answer->reply, SIZE_MAX, loop);
+	if (answer->reply.loan)
+		return 0;
 	answer->packed = hawser__malloc(reply->length + 1);
 	if (!answer->packed)
 		return -ENOMEM;
-	hawser__expect_use(answer->packed, reply->length);
 	if (reply->message)
 		protobuf_c_message_pack(reply->message, answer->packed);
 	else if (reply->length)
@@ -202,7 +206,7 @@ static int answer_from_elsewhere(struct hawser__incoming *incoming, enum hawser_
 	int r = state & HAWSER__SLOT_CANCELLED ? -EPIPE : 0;
 
 	*answer = (struct hawser__answer){.status = status, .outcome = outcome};
-	if (reply && r == 0 && take_along(reply, answer) < 0) {
+	if (reply && r == 0 && take_along(reply, answer, incoming->serving->loop) < 0) {
 		/* The right to answer goes back to the handler. */
 		atomic_fetch_and_explicit(&incoming->state, ~(unsigned)HAWSER__SLOT_ANSWERED,
 					  memory_order_release);

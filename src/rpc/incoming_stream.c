@@ -6,6 +6,7 @@
 
 #include "rpc/connection.h"
 #include "rpc/incoming.h"
+#include "rpc/pack.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
 #include "util/buffer.h"
@@ -87,22 +88,26 @@ static int send_from_elsewhere(struct hawser__incoming *incoming, const struct h
 			       const struct hawser__content *content)
 {
 	size_t length = content->length;
+	struct hawser__content sent = *content;
 	struct sending *sending;
 
 	if (atomic_load_explicit(&incoming->is_stalled, memory_order_relaxed) ||
 	    atomic_load_explicit(&incoming->posted_bytes, memory_order_relaxed) > POSTED_MOST)
 		return -EAGAIN;
-	sending = hawser__malloc(sizeof *sending + (content->loan ? 0 : length));
-	if (!sending)
+	if (sent.loan)
+		sent.loan->references++;
+	else
+		hawser__content_pack_for(&sent, SIZE_MAX, incoming->serving->loop);
+	sending = hawser__malloc(sizeof *sending + (sent.loan ? 0 : length));
+	if (!sending) {
+		hawser__loan_unref(sent.loan);
 		return -ENOMEM;
+	}
 	sending->post.run = sending_posted;
 	sending->slot = incoming;
 	sending->handle = handle;
-	sending->content = *content;
-	if (content->loan) {
-		content->loan->references++;
-	} else {
-		hawser__expect_use(sending->packed, length);
+	sending->content = sent;
+	if (!sent.loan) {
 		if (content->message)
 			protobuf_c_message_pack(content->message, sending->packed);
 		else if (length)

@@ -171,24 +171,6 @@ struct hawser__content hawser__content_of(const ProtobufCMessage *message)
 					.length = protobuf_c_message_get_packed_size(message)};
 }
 
-void hawser__content_pack_large(struct hawser__content *content, size_t limit)
-{
-	uint8_t *packed;
-
-	if (content->length <= HAWSER__PIECE_BYTES || content->length > limit)
-		return;
-	packed = hawser__malloc(content->length);
-	content->loan = packed ? hawser__loan_new(free, packed) : NULL;
-	if (!content->loan) {
-		free(packed);
-		return;
-	}
-	hawser__expect_use(packed, content->length);
-	protobuf_c_message_pack(content->message, packed);
-	content->message = NULL;
-	content->packed = packed;
-}
-
 int hawser__outgoing_start(struct hawser__outgoing *outgoing, struct hawser__connection *connection,
 			   const struct hawser__content *request,
 			   const struct hawser_context *context, size_t max_request_bytes,

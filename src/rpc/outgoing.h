@@ -5,6 +5,7 @@
 
 #include "net/loop.h"
 #include "rpc/call.h"
+#include "rpc/pack.h"
 #include "util/list.h"
 
 struct hawser__arrival;
@@ -61,12 +62,6 @@ uint64_t hawser__outgoing_deadline(const struct hawser_method *method,
 
 /** What is to be sent; nothing is packed yet. */
 struct hawser__content hawser__content_of(const ProtobufCMessage *message);
-/**
- * Packs it if it is large, and not above the limit: for who must not do that with a lock held. Its
- * loan is the caller's then, to be given back. Without memory it stays as it is.
- */
-void hawser__content_pack_large(struct hawser__content *content, size_t limit);
-
 /**
  * Sends it; `request` is NULL for a stream of them. On failure `done` has not run, error is filled.
  * Returns 0 or a negative errno: -EINVAL (metadata), -EMSGSIZE, -ENOBUFS (too much unsent),
