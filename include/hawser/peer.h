@@ -102,6 +102,10 @@ HAWSER_EXPORT bool hawser_peer_offers(struct hawser_peer *peer, const char *serv
 HAWSER_EXPORT const char *hawser_peer_label(struct hawser_peer *peer, const char *key, char *buffer,
 					    size_t size);
 
+/** Writes its labels, "site=lab-2, rack=7", in its own order, cut at `size`. Returns `buffer`. Any
+ * thread. */
+HAWSER_EXPORT const char *hawser_peer_labels(struct hawser_peer *peer, char *buffer, size_t size);
+
 /** Writes the services that it offers, "demo.Greeter, demo.Files", cut at `size`. Returns `buffer`.
  * Any thread. */
 HAWSER_EXPORT const char *hawser_peer_services(struct hawser_peer *peer, char *buffer, size_t size);

@@ -366,6 +366,25 @@ const char *hawser_peer_label(struct hawser_peer *peer, const char *key, char *b
 	return found ? buffer : NULL;
 }
 
+const char *hawser_peer_labels(struct hawser_peer *peer, char *buffer, size_t size)
+{
+	const Hawser__Hello *hello;
+	size_t length = 0;
+
+	if (!buffer || !size)
+		return "";
+	buffer[0] = 0;
+	if (!peer)
+		return buffer;
+	pthread_mutex_lock(&peer->lock);
+	hello = peer->hello;
+	for (size_t i = 0; hello && i < hello->n_labels && length < size; i++)
+		length += (size_t)snprintf(buffer + length, size - length, "%s%s=%s", i ? ", " : "",
+					   hello->labels[i]->key, hello->labels[i]->value);
+	pthread_mutex_unlock(&peer->lock);
+	return buffer;
+}
+
 const char *hawser_peer_services(struct hawser_peer *peer, char *buffer, size_t size)
 {
 	if (!buffer || !size)
