@@ -6,14 +6,13 @@
  * network, the callers and the callees. A failure names its seed; `--seed` lives through that
  * one alone, exactly as before, and `--verbose` tells what happens in it. */
 
+#include "options.h"
 #include "report.h"
 #include "world.h"
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const char usage[] =
 	"usage: session-sim [--disconnections N] [--seed N] [--verbose]\n"
@@ -22,38 +21,6 @@ static const char usage[] =
 	"                      (default 100000; HAWSER_TEST_DIVISOR divides it)\n"
 	"  --seed N            live through this seed alone\n"
 	"  --verbose           tell everything that happens\n";
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static uint64_t number(const char *option, const char *text)
-{
-	char *end;
-	unsigned long long value;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || value == 0) {
-		fprintf(stderr, "session-sim: --%s %s: give a whole number from 1 on\n", option,
-			text);
-		exit(2);
-	}
-	return value;
-}
-
-/* As suite_rounds() in tests/support, which comes with Check. */
-static uint64_t divided(uint64_t count)
-{
-	const char *value = getenv("HAWSER_TEST_DIVISOR");
-	uint64_t divisor = value ? strtoull(value, NULL, 10) : 1;
-
-	return divisor > 1 && count > divisor ? count / divisor : count;
-}
 
 int main(int argc, char **argv)
 {
@@ -66,16 +33,16 @@ int main(int argc, char **argv)
 	};
 	uint64_t disconnections = 100000, seed = 0;
 	struct tally tally = {0};
-	double begun = seconds();
+	double begun = options_seconds();
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'd':
-			disconnections = number("disconnections", optarg);
+			disconnections = options_number("disconnections", optarg);
 			break;
 		case 's':
-			seed = number("seed", optarg);
+			seed = options_number("seed", optarg);
 			break;
 		case 'v':
 			report_is_verbose = true;
@@ -96,7 +63,7 @@ int main(int argc, char **argv)
 	if (seed)
 		world_run(seed, &tally);
 	else
-		for (disconnections = divided(disconnections);
+		for (disconnections = options_divided(disconnections);
 		     tally.disconnections < disconnections;)
 			world_run(++seed, &tally);
 	printf("%" PRIu64 " seeds, %" PRIu64 " disconnections, %" PRIu64 " attempts, %" PRIu64
@@ -105,6 +72,6 @@ int main(int argc, char **argv)
 	       " take-overs, %" PRIu64 " ghosts, %.1f s\n",
 	       tally.seeds, tally.disconnections, tally.attempts, tally.calls, tally.messages,
 	       tally.bytes, tally.turns, tally.loans, tally.restarts, tally.expiries,
-	       tally.takeovers, tally.ghosts, seconds() - begun);
+	       tally.takeovers, tally.ghosts, options_seconds() - begun);
 	return EXIT_SUCCESS;
 }

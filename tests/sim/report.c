@@ -2,6 +2,7 @@
 
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ void report_failure(const char *format, ...)
 	va_start(arguments, format);
 	say(stderr, format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "to see it again: session-sim --seed %" PRIu64 " --verbose\n", seed);
+	fprintf(stderr, "to see it again: %s --seed %" PRIu64 " --verbose\n",
+		program_invocation_short_name, seed);
 	exit(EXIT_FAILURE);
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Does the simulator notice? Each mistake of mutations.py is made in a copy of the sources, compiled, and must
-make it fail, or the suite that it is meant for; without a mistake the same copies must pass.
+"""Do the simulators notice? Each mistake of mutations.py and lease_mutations.py is made in a copy of the sources,
+compiled, and must make the simulator fail, or the suite that it is meant for; without a mistake the same copies
+must pass.
 
-    test_mutations.py SOURCE_ROOT GENERATED_HEADERS OBJECTS… -- COMPILER…
+    test_mutations.py SOURCE_ROOT GENERATED_HEADERS SESSION_OBJECTS LEASE_OBJECTS OBJECTS… -- COMPILER…
 
-The objects are the archives of the simulator as it is: what a mistake does not touch comes from there."""
+The objects are the archives of the simulators as they are: what a mistake does not touch comes from there."""
 
 import concurrent.futures
 import os
@@ -14,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 
+from lease_mutations import MUTATIONS_OF_LEASES
 from mutations import MUTATIONS, MUTATIONS_FOR_SUITES
-
-# Most are noticed within the first thousand.
-DISCONNECTIONS = 150_000
 
 ROOT, GENERATED = pathlib.Path(sys.argv[1]), sys.argv[2]
 SPLIT = sys.argv.index('--')
-ARCHIVES, COMPILER = sys.argv[3:SPLIT], sys.argv[SPLIT + 1:]
+SESSIONS, LEASES, *GROUND = sys.argv[3:SPLIT]
+COMPILER = sys.argv[SPLIT + 1:]
+
+# Most are noticed within the first thousand disconnections, or acts.
+PROGRAMS = {
+    'session-sim': (SESSIONS, ['--disconnections', '150000']),
+    'lease-sim': (LEASES, ['--acts', '300000']),
+}
 
 FOLDERS = ['src/util', 'src/wire', 'tests/sim']
 # What can see a changed header.
@@ -59,18 +65,19 @@ def check_flags():
                           check=True).stdout.split()
 
 
-def compile_tree(tree, file, suite):
+def compile_tree(tree, file, suite, name=None):
     folders = ABOVE_WIRE if file.endswith('.h') else []
-    sources = [path for folder in folders for path in sorted((tree / folder).glob('*.c'))] or [tree / file]
-    program = tree / (suite or 'session-sim')
+    sources = [path for folder in folders for path in sorted((tree / folder).glob('*.c'))
+               if folder != 'tests/sim' or path.name.startswith('lease_') == (name == 'lease-sim')] or [tree / file]
+    program = tree / (suite or name)
     command = [*COMPILER, '-std=gnu11', '-D_GNU_SOURCE', '-O1', '-w', '-fno-strict-aliasing',
                f'-I{tree}/src', f'-I{tree}/tests/sim', f'-I{ROOT}/include', f'-I{GENERATED}', f'-I{GENERATED}/wire']
     if suite:
         # What it has of its own comes before the simulator's, which is not linked then.
         command += [f'-I{ROOT}/tests', f'-I{ROOT}/tests/wire', str(ROOT / f'tests/wire/test_{suite}.c'),
-                    *(str(ROOT / path) for path in SUPPORT), *map(str, sources), *ARCHIVES[1:], *check_flags()]
+                    *(str(ROOT / path) for path in SUPPORT), *map(str, sources), *GROUND, *check_flags()]
     else:
-        command += [*map(str, sources), *ARCHIVES, *WRAPPED]
+        command += [*map(str, sources), PROGRAMS[name][0], *GROUND, *WRAPPED]
     done = subprocess.run([*command, '-lprotobuf-c', '-pthread', '-o', str(program)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
@@ -104,14 +111,14 @@ def attempt_for_suite(suite, name, file, changes):
     return (None, f'{suite}: {said[0].split("/")[-1]}') if said else (f'{suite} fails:\n{done.stderr}', '')
 
 
-def attempt(name, file, changes):
+def attempt(simulator, name, file, changes):
     """What is wrong, or None, and what the simulator said."""
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)
         copy_sources(tree)
         try:
             mutate(tree, name, file, changes)
-            done = run([compile_tree(tree, file, None), '--disconnections', str(DISCONNECTIONS)])
+            done = run([compile_tree(tree, file, None, simulator), *PROGRAMS[simulator][1]])
         except Unfit as problem:
             return str(problem), ''
         except subprocess.TimeoutExpired:
@@ -127,8 +134,11 @@ def attempt(name, file, changes):
 
 
 def main():
-    jobs = [('without_a_mistake_it_passes', attempt, ('without_a_mistake_it_passes', SOME_FILE, []))]
-    jobs += [(name, attempt, (name, file, changes)) for name, (file, *changes) in MUTATIONS.items()]
+    jobs = []
+    for simulator, mistakes in (('session-sim', MUTATIONS), ('lease-sim', MUTATIONS_OF_LEASES)):
+        name = f'without_a_mistake_{simulator}_passes'
+        jobs.append((name, attempt, (simulator, name, SOME_FILE, [])))
+        jobs += [(name, attempt, (simulator, name, file, changes)) for name, (file, *changes) in mistakes.items()]
     for suite, mistakes in MUTATIONS_FOR_SUITES.items():
         name = f'without_a_mistake_{suite}_passes'
         jobs.append((name, attempt_for_suite, (suite, name, SOME_FILE, [])))
