@@ -55,8 +55,9 @@ static const char *method_flags(struct arena *arena, const struct method *method
 		flags = arena_printf(arena, "%s%sHAWSER_METHOD_BLOCKING", flags,
 				     flags[0] ? " | " : "");
 	if (method->exclusive)
-		flags = arena_printf(arena, "%s%sHAWSER_METHOD_EXCLUSIVE", flags,
-				     flags[0] ? " | " : "");
+		flags = arena_printf(arena, "%s%sHAWSER_METHOD_EXCLUSIVE%s", flags,
+				     flags[0] ? " | " : "",
+				     method->own_lease ? "" : " | HAWSER_METHOD_SERVICE_LEASE");
 	return flags;
 }
 

@@ -226,7 +226,8 @@ static void read_method(struct generator *generator, const struct file *file,
 	method->deprecated = service->deprecated || (proto->options && proto->options->deprecated);
 	if (has_option(generator, options, OPTION_BLOCKING, &value))
 		method->blocking = value;
-	if (has_option(generator, options, OPTION_EXCLUSIVE, &value))
+	method->own_lease = has_option(generator, options, OPTION_EXCLUSIVE, &value);
+	if (method->own_lease)
 		method->exclusive = value;
 	if (has_option(generator, options, OPTION_TIMEOUT_MS, &value))
 		method->timeout_ms = (uint32_t)value;
@@ -335,7 +336,7 @@ static void read_service(struct generator *generator, const struct file *file,
 			    (int32_t)i);
 	if (has_option(generator, options, OPTION_SERVICE_EXCLUSIVE, &exclusive) && exclusive)
 		for (size_t i = 0; i < service->n_methods; i++)
-			service->methods[i].exclusive = true;
+			service->methods[i].exclusive |= !service->methods[i].own_lease;
 	read_secrets(generator, service);
 }
 

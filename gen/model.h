@@ -66,6 +66,7 @@ struct method {
 	bool idempotent;
 	bool blocking;
 	bool exclusive;
+	bool own_lease; /* it says itself whether it is exclusive */
 	bool deprecated;
 	uint32_t timeout_ms;
 	uint32_t max_request_bytes;

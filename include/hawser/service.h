@@ -32,7 +32,8 @@ enum hawser_method_kind {
 enum hawser_method_flags {
 	HAWSER_METHOD_IDEMPOTENT = 1 << 0, /**< may safely run twice */
 	HAWSER_METHOD_BLOCKING = 1 << 1,   /**< the handler may block: run it on the worker pool */
-	HAWSER_METHOD_EXCLUSIVE = 1 << 2,  /**< only for who holds the lease */
+	HAWSER_METHOD_EXCLUSIVE = 1 << 2,  /**< only for who holds the lease: its own … */
+	HAWSER_METHOD_SERVICE_LEASE = 1 << 3, /**< … or one that it shares with its service */
 };
 
 /** Any function pointer; generated code casts back before it calls. */

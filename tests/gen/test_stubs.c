@@ -127,7 +127,10 @@ START_TEST(options_reach_the_table)
 	ck_assert_uint_eq(m[2].id, 0x1234abcd);
 	ck_assert_uint_eq(m[2].flags, HAWSER_METHOD_EXCLUSIVE);
 	ck_assert_uint_eq(m[3].flags, 0);
-	ck_assert_uint_eq(vault_door_descriptor.methods[0].flags, HAWSER_METHOD_EXCLUSIVE);
+	m = vault_door_descriptor.methods;
+	ck_assert_uint_eq(m[0].flags, HAWSER_METHOD_EXCLUSIVE | HAWSER_METHOD_SERVICE_LEASE);
+	ck_assert_uint_eq(m[1].flags, HAWSER_METHOD_EXCLUSIVE);
+	ck_assert_uint_eq(m[2].flags, 0);
 }
 END_TEST
 

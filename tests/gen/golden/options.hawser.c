@@ -274,6 +274,8 @@ struct hawser_call *vault_store_drop_async(struct hawser_client *client, const V
 
 enum {
 	METHOD_DOOR_OPEN,
+	METHOD_DOOR_PAINT,
+	METHOD_DOOR_LOOK,
 };
 
 /* From the runtime's types to yours, so that every function is called through
@@ -296,16 +298,71 @@ static void door_open_deliver(hawser_any_fn *cb, struct hawser_call *call,
 	((vault_door_open_cb *)cb)(call, (const Google__Protobuf__Empty *)message, data);
 }
 
+static void door_paint_serve(const void *handlers, struct hawser_call *call,
+			     const ProtobufCMessage *message, void *data)
+{
+	const struct vault_door_service *service = handlers;
+
+	if (service->paint)
+		service->paint(call, (const Google__Protobuf__Empty *)message, data);
+	else
+		hawser_call_no_handler(call);
+}
+
+static void door_paint_deliver(hawser_any_fn *cb, struct hawser_call *call,
+			       const ProtobufCMessage *message, void *data)
+{
+	((vault_door_paint_cb *)cb)(call, (const Google__Protobuf__Empty *)message, data);
+}
+
+static void door_look_serve(const void *handlers, struct hawser_call *call,
+			    const ProtobufCMessage *message, void *data)
+{
+	const struct vault_door_service *service = handlers;
+
+	if (service->look)
+		service->look(call, (const Google__Protobuf__Empty *)message, data);
+	else
+		hawser_call_no_handler(call);
+}
+
+static void door_look_deliver(hawser_any_fn *cb, struct hawser_call *call,
+			      const ProtobufCMessage *message, void *data)
+{
+	((vault_door_look_cb *)cb)(call, (const Google__Protobuf__Empty *)message, data);
+}
+
 static const struct hawser_method door_methods[] = {
 	[METHOD_DOOR_OPEN] = {
 		.id = 0x2bd481d4,
 		.kind = HAWSER_UNARY,
-		.flags = HAWSER_METHOD_EXCLUSIVE,
+		.flags = HAWSER_METHOD_EXCLUSIVE | HAWSER_METHOD_SERVICE_LEASE,
 		.name = "vault.Door/Open",
 		.request = &google__protobuf__empty__descriptor,
 		.reply = &google__protobuf__empty__descriptor,
 		.serve = door_open_serve,
 		.deliver = door_open_deliver,
+		.service = &vault_door_descriptor,
+	},
+	[METHOD_DOOR_PAINT] = {
+		.id = 0x7e89d1f8,
+		.kind = HAWSER_UNARY,
+		.flags = HAWSER_METHOD_EXCLUSIVE,
+		.name = "vault.Door/Paint",
+		.request = &google__protobuf__empty__descriptor,
+		.reply = &google__protobuf__empty__descriptor,
+		.serve = door_paint_serve,
+		.deliver = door_paint_deliver,
+		.service = &vault_door_descriptor,
+	},
+	[METHOD_DOOR_LOOK] = {
+		.id = 0x3a5b8f8f,
+		.kind = HAWSER_UNARY,
+		.name = "vault.Door/Look",
+		.request = &google__protobuf__empty__descriptor,
+		.reply = &google__protobuf__empty__descriptor,
+		.serve = door_look_serve,
+		.deliver = door_look_deliver,
 		.service = &vault_door_descriptor,
 	},
 };
@@ -354,6 +411,66 @@ struct hawser_call *vault_door_open_async(struct hawser_client *client,
 					  const struct hawser_context *context)
 {
 	return hawser_client_open(client, &door_methods[METHOD_DOOR_OPEN],
+				  (const ProtobufCMessage *)request, (hawser_any_fn *)cb, data,
+				  context);
+}
+
+int vault_door_paint_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply)
+{
+	return hawser_call_send(call, &door_methods[METHOD_DOOR_PAINT],
+				(const ProtobufCMessage *)reply);
+}
+
+enum hawser_status vault_door_paint(struct hawser_client *client,
+				    const Google__Protobuf__Empty *request,
+				    Google__Protobuf__Empty **reply, struct hawser_context *context)
+{
+	ProtobufCMessage *message = NULL;
+	enum hawser_status status = hawser_client_call(client, &door_methods[METHOD_DOOR_PAINT],
+						       (const ProtobufCMessage *)request, &message,
+						       context);
+
+	if (status == HAWSER_OK)
+		*reply = (Google__Protobuf__Empty *)message;
+	return status;
+}
+
+struct hawser_call *vault_door_paint_async(struct hawser_client *client,
+					   const Google__Protobuf__Empty *request,
+					   vault_door_paint_cb *cb, void *data,
+					   const struct hawser_context *context)
+{
+	return hawser_client_open(client, &door_methods[METHOD_DOOR_PAINT],
+				  (const ProtobufCMessage *)request, (hawser_any_fn *)cb, data,
+				  context);
+}
+
+int vault_door_look_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply)
+{
+	return hawser_call_send(call, &door_methods[METHOD_DOOR_LOOK],
+				(const ProtobufCMessage *)reply);
+}
+
+enum hawser_status vault_door_look(struct hawser_client *client,
+				   const Google__Protobuf__Empty *request,
+				   Google__Protobuf__Empty **reply, struct hawser_context *context)
+{
+	ProtobufCMessage *message = NULL;
+	enum hawser_status status = hawser_client_call(client, &door_methods[METHOD_DOOR_LOOK],
+						       (const ProtobufCMessage *)request, &message,
+						       context);
+
+	if (status == HAWSER_OK)
+		*reply = (Google__Protobuf__Empty *)message;
+	return status;
+}
+
+struct hawser_call *vault_door_look_async(struct hawser_client *client,
+					  const Google__Protobuf__Empty *request,
+					  vault_door_look_cb *cb, void *data,
+					  const struct hawser_context *context)
+{
+	return hawser_client_open(client, &door_methods[METHOD_DOOR_LOOK],
 				  (const ProtobufCMessage *)request, (hawser_any_fn *)cb, data,
 				  context);
 }

@@ -148,7 +148,9 @@ HAWSER_DEPRECATED struct hawser_call *vault_store_drop_async(struct hawser_clien
 /**
  * service vault.Door
  *
- *   Open  google.protobuf.Empty  -> google.protobuf.Empty
+ *   Open   google.protobuf.Empty  -> google.protobuf.Empty
+ *   Paint  google.protobuf.Empty  -> google.protobuf.Empty
+ *   Look   google.protobuf.Empty  -> google.protobuf.Empty
  *
  * A server fills in a struct vault_door_service and replies; a client calls. A
  * message passed to a function or a callback stays the caller's. A server's
@@ -164,6 +166,12 @@ extern const struct hawser_service vault_door_descriptor;
 struct vault_door_service {
 	/** Runs only for the session that holds the lease. */
 	void (*open)(struct hawser_call *call, const Google__Protobuf__Empty *request, void *data);
+
+	/** Has a lease of its own. Runs only for the session that holds the lease. */
+	void (*paint)(struct hawser_call *call, const Google__Protobuf__Empty *request, void *data);
+
+	/** Is for everybody. */
+	void (*look)(struct hawser_call *call, const Google__Protobuf__Empty *request, void *data);
 };
 
 /** Serves `service`; a handler left NULL answers UNIMPLEMENTED. As hawser_server_add(). */
@@ -179,6 +187,14 @@ int vault_door_offer(struct hawser_client *client, const struct vault_door_servi
 int vault_door_open_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply);
 #define vault_door_open_fail(call, ...) \
 	hawser_call_fail_method((call), &vault_door_descriptor.methods[0], __VA_ARGS__)
+
+int vault_door_paint_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply);
+#define vault_door_paint_fail(call, ...) \
+	hawser_call_fail_method((call), &vault_door_descriptor.methods[1], __VA_ARGS__)
+
+int vault_door_look_reply(struct hawser_call *call, const Google__Protobuf__Empty *reply);
+#define vault_door_look_fail(call, ...) \
+	hawser_call_fail_method((call), &vault_door_descriptor.methods[2], __VA_ARGS__)
 
 /* ---- client: Open ---- */
 
@@ -198,6 +214,46 @@ enum hawser_status vault_door_open(struct hawser_client *client,
 struct hawser_call *vault_door_open_async(struct hawser_client *client,
 					  const Google__Protobuf__Empty *request,
 					  vault_door_open_cb *cb, void *data,
+					  const struct hawser_context *context);
+
+/* ---- client: Paint ---- */
+
+typedef void vault_door_paint_cb(struct hawser_call *call,
+				 const Google__Protobuf__Empty *reply_or_null, void *data);
+
+/**
+ * Has a lease of its own. Waits for the reply: on HAWSER_OK *reply is yours, to
+ * be freed with google__protobuf__empty__free_unpacked(). Only for the session
+ * that holds the lease.
+ */
+enum hawser_status vault_door_paint(struct hawser_client *client,
+				    const Google__Protobuf__Empty *request,
+				    Google__Protobuf__Empty **reply,
+				    struct hawser_context *context);
+
+/** The same without waiting: `cb` runs once. Returns as hawser_client_open(). */
+struct hawser_call *vault_door_paint_async(struct hawser_client *client,
+					   const Google__Protobuf__Empty *request,
+					   vault_door_paint_cb *cb, void *data,
+					   const struct hawser_context *context);
+
+/* ---- client: Look ---- */
+
+typedef void vault_door_look_cb(struct hawser_call *call,
+				const Google__Protobuf__Empty *reply_or_null, void *data);
+
+/**
+ * Is for everybody. Waits for the reply: on HAWSER_OK *reply is yours, to be
+ * freed with google__protobuf__empty__free_unpacked().
+ */
+enum hawser_status vault_door_look(struct hawser_client *client,
+				   const Google__Protobuf__Empty *request,
+				   Google__Protobuf__Empty **reply, struct hawser_context *context);
+
+/** The same without waiting: `cb` runs once. Returns as hawser_client_open(). */
+struct hawser_call *vault_door_look_async(struct hawser_client *client,
+					  const Google__Protobuf__Empty *request,
+					  vault_door_look_cb *cb, void *data,
 					  const struct hawser_context *context);
 
 #ifdef __cplusplus
