@@ -7,6 +7,7 @@
 #include <hawser/client.h>
 #include <hawser/common.h>
 #include <hawser/hub.h>
+#include <hawser/lease.h>
 #include <hawser/log.h>
 #include <hawser/peer.h>
 #include <hawser/server.h>

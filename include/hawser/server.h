@@ -102,6 +102,8 @@ struct hawser_server_options {
 	size_t n_labels;
 	/** Deadline of a call to a client that names none; 30,000 ms. */
 	unsigned timeout_ms;
+	/** Let peers on unix sockets that run as the same user take leases away; see lease.h. */
+	bool allow_force_release;
 };
 
 #ifdef __cplusplus

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 struct hawser__connection;
+struct hawser__lease_party;
 struct hawser__serving;
 struct hawser__outgoing;
 struct hawser_peer;
@@ -84,7 +85,8 @@ struct hawser__connection {
 	const char *name;         /* what its peer is called; NULL: ask the socket */
 	struct hawser_peer *peer; /* NULL: it said no hello */
 	struct hawser__session session;
-	struct hawser__kept kept; /* server: its session in the store */
+	struct hawser__kept kept;          /* server: its session in the store */
+	struct hawser__lease_party *party; /* server: who may hold leases; NULL: never asked */
 	void *moves_to; /* server: the connection of this loop that goes on, or another worker */
 	struct hawser__serving *serving; /* NULL: this end offers nothing */
 	int fd;

@@ -21,6 +21,7 @@
 #include "rpc/incoming.h"
 
 struct hawser__arrival;
+struct hawser__claim;
 
 /** In the order in which a call goes through them. */
 enum hawser__stage {
@@ -53,6 +54,9 @@ struct hawser__ticket {
 	unsigned passed;                   /* a bit for each stage that let it pass */
 	struct hawser__arrival *request;   /* NULL: a stream of them, which waits by itself */
 	struct hawser__post post;          /* on its way back to its loop */
+	/* HAWSER__STAGE_LEASE: under which it runs, or with which it waits in line. */
+	struct hawser__claim *claim;
+	struct hawser__list under;
 };
 
 /** What a stage does. All but hawser__dispatch_resume() is on the call's loop. */

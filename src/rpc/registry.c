@@ -125,7 +125,7 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 		struct hawser__entry *entry = &registered->entries[n];
 
 		*entry = (struct hawser__entry){
-			&service->methods[n], service, handlers, data, NULL, NULL, 0};
+			&service->methods[n], service, handlers, data, NULL, NULL, NULL, 0};
 		r = insert(registry, entry->method->id, entry, error);
 		if (r < 0)
 			break;
@@ -204,6 +204,25 @@ size_t hawser__registry_list(const struct hawser__registry *registry, const char
 	return n;
 }
 
+struct hawser__entry *hawser__registry_entry(struct hawser__registry *registry, const char *name)
+{
+	struct hawser__entry *entry = hawser__map_find(&registry->methods, name_key(name));
+
+	return entry && strcmp(entry->method->name, name) == 0 ? entry : NULL;
+}
+
+struct hawser__entry *hawser__registry_entries(struct hawser__registry *registry,
+					       const char *service, size_t *count)
+{
+	for (struct hawser__registered *at = registry->first; at; at = at->next) {
+		if (at->is_withdrawn || strcmp(at->service->name, service) != 0)
+			continue;
+		*count = at->service->n_methods;
+		return at->entries;
+	}
+	return NULL;
+}
+
 const struct hawser__entry *hawser__registry_find_name(const struct hawser__registry *registry,
 						       const char *name)
 {
@@ -215,9 +234,9 @@ const struct hawser__entry *hawser__registry_find_name(const struct hawser__regi
 int hawser__registry_set_raw(struct hawser__registry *registry, const char *name,
 			     hawser_raw_fn *handler, void *data)
 {
-	struct hawser__entry *entry = hawser__map_find(&registry->methods, name_key(name));
+	struct hawser__entry *entry = hawser__registry_entry(registry, name);
 
-	if (!entry || strcmp(entry->method->name, name) != 0)
+	if (!entry)
 		return -ENOENT;
 	entry->raw = handler;
 	entry->raw_data = data;

@@ -18,10 +18,12 @@ struct hawser__entry {
 	void *data;
 	hawser_raw_fn *raw; /* gets the requests as they came; NULL: the handlers get them */
 	void *raw_data;
-	unsigned stages; /* a bit for each that its calls go through; see dispatch.h */
+	struct hawser__scope *scope; /* whose lease it needs; NULL: none */
+	unsigned stages;             /* a bit for each that its calls go through; see dispatch.h */
 };
 
 struct hawser__registered; /* one service */
+struct hawser__scope;
 
 struct hawser__registry {
 	struct hawser__map methods; /* by id, and by the hash of the name beyond 2^32 */
@@ -48,6 +50,12 @@ size_t hawser__registry_list(const struct hawser__registry *registry, const char
 /** Gives a method's requests to `handler`. 0 or -ENOENT. */
 int hawser__registry_set_raw(struct hawser__registry *registry, const char *name,
 			     hawser_raw_fn *handler, void *data);
+
+/** The entry of a method by its name; NULL: there is none. To be changed before anything runs. */
+struct hawser__entry *hawser__registry_entry(struct hawser__registry *registry, const char *name);
+/** The entries of a service and how many; NULL: there is none of that name. */
+struct hawser__entry *hawser__registry_entries(struct hawser__registry *registry,
+					       const char *service, size_t *count);
 
 /** NULL: not served. */
 static inline const struct hawser__entry *hawser__registry_find(

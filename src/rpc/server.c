@@ -379,6 +379,8 @@ struct hawser_server *hawser_server_new(const struct hawser_server_options *opti
 		server->stop_fd = -1;
 		pthread_mutex_init(&server->sessions_lock, NULL);
 		hawser__store_init(&server->sessions);
+		hawser__exclusives_init(&server->exclusives);
+		server->exclusives.allows_same_user = checked.allow_force_release;
 		atomic_init(&server->busy_workers, checked.loops);
 		server->name = hawser__strdup(checked.name);
 		server->workers = hawser__calloc(checked.loops, sizeof *server->workers);
@@ -436,6 +438,7 @@ void hawser_server_free(struct hawser_server *server)
 	}
 	hawser__hub_free(server->hub);
 	hawser__registry_deinit(&server->registry);
+	hawser__exclusives_deinit(&server->exclusives);
 	hawser__store_deinit(&server->sessions);
 	pthread_mutex_destroy(&server->sessions_lock);
 	free(server->workers);
@@ -447,13 +450,25 @@ void hawser_server_free(struct hawser_server *server)
 int hawser_server_add(struct hawser_server *server, const struct hawser_service *service,
 		      const void *handlers, void *data, struct hawser_error *error)
 {
+	int r;
+
 	if (!server)
 		return hawser__error_set(error, -EINVAL, "register: the server is NULL");
 	if (server->phase != HAWSER__SERVER_NEW)
 		return hawser__error_set(error, -EBUSY,
 					 "register %s: the server runs; register before that",
 					 service && service->name ? service->name : "");
-	return hawser__registry_add(&server->registry, service, handlers, data, error);
+	if (service && service->name && service->methods) {
+		r = hawser__server_add_exclusive(server, service, error);
+		if (r < 0)
+			return r;
+	}
+	r = hawser__registry_add(&server->registry, service, handlers, data, error);
+	if (r == 0)
+		hawser__server_bind_exclusive(server, service);
+	else
+		hawser__scopes_prune(&server->exclusives);
+	return r;
 }
 
 int hawser_server_set_raw(struct hawser_server *server, const char *method, hawser_raw_fn *handler,

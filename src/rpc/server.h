@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "rpc/connection.h"
 #include "rpc/dispatch.h"
+#include "rpc/exclusive.h"
 #include "rpc/incoming.h"
 #include "rpc/peer.h"
 #include "wire/store.h"
@@ -59,6 +60,7 @@ struct hawser_server {
 	struct hawser__registry registry;
 	struct hawser_hub *hub; /* NULL: none */
 	struct hawser__dispatch dispatch;
+	struct hawser__exclusives exclusives;
 	struct hawser__worker *workers;
 	unsigned n_workers, next_worker;
 	struct hawser__listener *listeners, **listeners_end;
@@ -87,6 +89,14 @@ void hawser__server_close_listeners(struct hawser_server *server);
 /* server.c */
 /** From now on SIGTERM and SIGINT drain, unless the options say otherwise. */
 void hawser__server_watch_signals(struct hawser_server *server);
+
+/* server_exclusive.c */
+/** Makes the leases that a service's methods need, and offers them. 0 or a negative errno. */
+int hawser__server_add_exclusive(struct hawser_server *server, const struct hawser_service *service,
+				 struct hawser_error *error);
+/** It is registered: its methods need them from now on. */
+void hawser__server_bind_exclusive(struct hawser_server *server,
+				   const struct hawser_service *service);
 
 /* server_connection.c */
 /** A connection that was accepted, and what has been read from it; the worker's thread. */

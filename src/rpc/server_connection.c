@@ -378,6 +378,7 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 		atomic_store_explicit(&worker->server->was_cut, true, memory_order_relaxed);
 	hawser__server_count(connection, false);
 	hawser__server_end_session(connection);
+	hawser__exclusive_forget(connection);
 	hawser__connection_free(connection);
 	if (was_counted && worker->is_draining && worker->n_connections == 0)
 		hawser__worker_drained(worker);
@@ -450,6 +451,7 @@ void hawser__worker_drain(struct hawser__worker *worker)
 	for_each(worker, end_if_away);
 	worker->is_draining = true;
 	worker->serving.is_draining = true;
+	hawser__exclusive_drain(&worker->server->exclusives, &worker->loop);
 	for_each(worker, drain);
 	if (worker->n_connections == 0)
 		hawser__worker_drained(worker);

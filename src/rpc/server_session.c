@@ -179,6 +179,7 @@ void hawser__server_away(struct hawser__connection *connection, const struct haw
 			    (unsigned long long)connection->session.id,
 			    hawser__connection_calls(connection), why->message);
 	hawser__server_count(connection, false);
+	hawser__exclusive_set_away(&server->exclusives, connection, true);
 	pthread_mutex_lock(&server->sessions_lock);
 	hawser__store_leave(&server->sessions, &connection->kept);
 	pthread_mutex_unlock(&server->sessions_lock);
@@ -241,6 +242,7 @@ static void take_socket(struct hawser__connection *target, struct hawser__connec
 	connection->fd = -1;
 	hawser__server_count(connection, false);
 	hawser__server_count(target, true);
+	hawser__exclusive_set_away(&server->exclusives, target, false);
 	pthread_mutex_lock(&server->sessions_lock);
 	hawser__store_return(&server->sessions, &target->kept);
 	pthread_mutex_unlock(&server->sessions_lock);

@@ -54,6 +54,7 @@ INITIALISERS = """
 struct hawser_context context = HAWSER_CONTEXT_INIT;
 struct hawser_client_options client_options = HAWSER_CLIENT_OPTIONS_INIT;
 struct hawser_server_options server_options = HAWSER_SERVER_OPTIONS_INIT;
+struct hawser_exclusive exclusive = HAWSER_EXCLUSIVE_INIT;
 """
 
 
