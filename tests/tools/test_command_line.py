@@ -10,7 +10,7 @@ from support import (check, contains, environment, equal, main, matches, run)
 
 HAWSER = sys.argv[1]
 SOURCE = pathlib.Path(sys.argv[2])
-COMMANDS = ['ping', 'shutdown', 'bench', 'echo', 'proxy', 'help', 'version']
+COMMANDS = ['ping', 'shutdown', 'lease', 'bench', 'echo', 'proxy', 'help', 'version']
 
 # Each option that takes a value: a value that is right, and some that are not.
 WHOLE = ['', '-1', '+1', ' 1', '1x', '1.5', 'many', '99999999999999999999999']
@@ -19,6 +19,8 @@ VALUES = {
     ('ping', '--interval'): WHOLE + ['86400001'],
     ('ping', '--timeout'): WHOLE + ['0', '86400001'],
     ('shutdown', '--timeout'): WHOLE + ['0', '86400001'],
+    ('lease', '--ticket'): WHOLE + ['0'],
+    ('lease', '--timeout'): WHOLE + ['0', '86400001'],
     ('bench', '--connections'): WHOLE + ['0', '100001'],
     ('bench', '--depth'): WHOLE + ['0', '100001'],
     ('bench', '--size'): WHOLE + ['1G', '256M', '1Kb', '18014398509481984K'],

@@ -8,7 +8,7 @@ _hawser()
 	[[ $line == *' ' ]] && words+=('')
 	cword=$((${#words[@]} - 1))
 	cur=${words[cword]} prev=${words[cword - 1]}
-	local commands='ping shutdown bench echo proxy help version'
+	local commands='ping shutdown lease bench echo proxy help version'
 
 	COMPREPLY=()
 	if ((cword == 1)); then
@@ -19,6 +19,7 @@ _hawser()
 	case $command in
 	ping) options='--count --interval --timeout' ;;
 	shutdown) options='--reason --timeout' ;;
+	lease) options='--force --ticket --reason --timeout' ;;
 	bench) options='--connections --depth --size --rate --duration --timeout --json --quiet' ;;
 	echo) options='--loops --max-size --max-connections --allow-shutdown' ;;
 	proxy)
@@ -33,7 +34,7 @@ _hawser()
 	*) options= ;;
 	esac
 	case $prev in
-	--json | --quiet | --allow-shutdown | --help) ;;
+	--json | --quiet | --force | --allow-shutdown | --help) ;;
 	--cut-mid-frame | --black-hole | --refuse | --verbose | --control) ;;
 	--cut-how)
 		mapfile -t COMPREPLY < <(compgen -W 'fin rst silent random' -- "$cur")

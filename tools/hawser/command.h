@@ -36,8 +36,8 @@ struct command {
 };
 
 extern const struct command *const commands[]; /* ends with NULL; main.c */
-extern const struct command command_bench, command_echo, command_help, command_ping, command_proxy,
-	command_shutdown, command_version;
+extern const struct command command_bench, command_echo, command_help, command_lease, command_ping,
+	command_proxy, command_shutdown, command_version;
 
 /** The whole program: finds the command, parses, runs. Returns the exit code. */
 int command_main(int argc, char **argv);

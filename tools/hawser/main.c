@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 const struct command *const commands[] = {
-	&command_ping,  &command_shutdown, &command_bench,   &command_echo,
+	&command_ping,  &command_shutdown, &command_lease,   &command_bench, &command_echo,
 	&command_proxy, &command_help,     &command_version, NULL,
 };
 
