@@ -161,9 +161,9 @@ HAWSER_EXPORT int hawser_call_add_metadata(struct hawser_call *call, const char 
 /**
  * Keeps a pointer of the handler's with its call, such as what a stream of requests has added up to
  * so far. `free_data` (may be NULL) is given the pointer when the call is over, however it ends, on
- * the call's loop; or now, if another pointer takes its place. From the handler or the loop's
- * thread, before the call is answered. Returns 0 or -EPIPE (the call has been answered or is over:
- * `data` stays yours, and what was kept before stays kept).
+ * the call's loop; or now, if another pointer takes its place. From the handler, on whichever
+ * thread that runs, or the loop's thread, before the call is answered. Returns 0 or -EPIPE (the
+ * call has been answered or is over: `data` stays yours, and what was kept before stays kept).
  */
 HAWSER_EXPORT int hawser_call_set_data(struct hawser_call *call, void *data,
 				       void (*free_data)(void *data));
@@ -182,17 +182,31 @@ HAWSER_EXPORT bool hawser_call_cancelled(const struct hawser_call *call);
 typedef void hawser_cancel_fn(struct hawser_call *call, void *data);
 
 /**
- * Asks to be told of cancellation; NULL takes it back. From the handler or the
- * loop's thread, before the call is answered. At once if it is cancelled
- * already; never any more once an answer has returned 0. Returns 0 or -EPIPE (the
- * call is over).
+ * Asks to be told of cancellation; NULL takes it back. From the handler, on whichever thread that
+ * runs, or the loop's thread, before the call is answered. At once if it is cancelled
+ * already; never any more once an answer has returned 0. While a thread of the worker pool is in
+ * the call's handler it waits until that has returned, see hawser_call_on_interrupt(). Returns 0 or
+ * -EPIPE (the call is over).
  */
 HAWSER_EXPORT int hawser_call_on_cancel(struct hawser_call *call, hawser_cancel_fn *callback,
 					void *data);
 
 /**
+ * For a handler on the worker pool that waits for something else than room to send: asks to be told
+ * of cancellation while it does. The callback runs on the call's loop at once, beside the handler,
+ * and is to wake it; it must not block, and what both use needs a lock. NULL takes it back, as the
+ * return of the handler does: afterwards it does not run, but to wait for one that runs just then
+ * take it back before what it uses goes, without a lock that it takes. If the call is
+ * cancelled already it runs before this returns. Only from the call's handler on the pool. Returns
+ * 0, -EPIPE (the call is over) or -EINVAL (this is no such handler).
+ */
+HAWSER_EXPORT int hawser_call_on_interrupt(struct hawser_call *call, hawser_cancel_fn *callback,
+					   void *data);
+
+/**
  * Writes who called: "tcp:10.0.0.7:51200", "unix:" (pid and uid follow where the
- * system tells them). On the call's loop. Returns `buffer`, empty when the peer is gone.
+ * system tells them). From the handler, or on the call's loop. Returns `buffer`, empty when the
+ * peer is gone.
  */
 HAWSER_EXPORT const char *hawser_call_peer(const struct hawser_call *call, char *buffer,
 					   size_t size);
@@ -253,7 +267,8 @@ HAWSER_EXPORT int hawser_call_end(struct hawser_call *call);
  * Takes no more messages for now: a handler's or an asynchronous client's callback does not run
  * until hawser_call_read_start(). What has come meanwhile is kept, up to the window; then the peer
  * has to wait. The end of an asynchronous client's call is still told at once when it failed, after
- * the messages before it when it succeeded. The call's loop. Returns 0, -EINVAL (no stream comes to
+ * the messages before it when it succeeded. The call's loop; of a handler that runs on the worker
+ * pool, any thread, and its own stops with the next message. Returns 0, -EINVAL (no stream comes to
  * this end, a blocking client's call, or another thread) or -EPIPE (the call is over).
  */
 HAWSER_EXPORT int hawser_call_read_stop(struct hawser_call *call);

@@ -104,6 +104,16 @@ struct hawser_server_options {
 	unsigned timeout_ms;
 	/** Let peers on unix sockets that run as the same user take leases away; see lease.h. */
 	bool allow_force_release;
+	/** Threads for handlers that may block, see hawser_server_set_blocking(); they start on
+	 * demand; 8. At most 1,024. */
+	unsigned worker_threads;
+	/** Calls that wait for such a thread; more fail RESOURCE_EXHAUSTED at once; 1,024. */
+	unsigned worker_queue;
+	/** A thread without work for this long ends; 10,000 ms. */
+	unsigned worker_idle_ms;
+	/** What these threads are called, a number behind it: "hawser-1"; copied; at most 11 bytes.
+	 * NULL: "hawser". */
+	const char *worker_name;
 };
 
 #ifdef __cplusplus
@@ -135,6 +145,14 @@ struct hawser_server_stats {
 	uint64_t sessions_evicted;     /**< ended before that, for the limits on sessions */
 	uint64_t log_bytes;            /**< in all logs, to be sent or acknowledged; about */
 	uint64_t slow_peers;           /**< calls failed or connections closed by slow_peer */
+	uint64_t worker_threads;       /**< for handlers that may block, now */
+	uint64_t worker_queued;        /**< requests that wait for one of them, now */
+	uint64_t worker_begun;         /**< requests that waited, however shortly, and began … */
+	uint64_t worker_queue_us;      /**< … for so long in all, in microseconds … */
+	uint64_t worker_max_queue_us;  /**< … and at most */
+	uint64_t worker_done;       /**< requests from whose handlers the threads came back … */
+	uint64_t worker_run_us;     /**< … after so long in all, in microseconds … */
+	uint64_t worker_max_run_us; /**< … and at most */
 };
 
 /**
@@ -147,8 +165,9 @@ HAWSER_EXPORT struct hawser_server *hawser_server_new(const struct hawser_server
 
 /**
  * Stops if need be, closes all connections and listeners, removes unix sockets
- * and frees the server. Not inside a handler, nor while hawser_server_run() runs. Handlers that
- * still hold a call must have answered it before. NULL is accepted.
+ * and frees the server. Not inside a handler, nor while hawser_server_run() runs. Waits for
+ * handlers that run on the worker pool, whose calls are cancelled. Handlers that still hold a call
+ * must have answered it before. NULL is accepted.
  */
 HAWSER_EXPORT void hawser_server_free(struct hawser_server *server);
 
@@ -170,10 +189,10 @@ HAWSER_EXPORT const char *hawser_server_address(const struct hawser_server *serv
 
 /**
  * Serves until the server is stopped or has drained. Returns 0 when all calls
- * were finished, 1 when the drain's time was over and calls were cut, or a negative errno:
- * -EINVAL (NULL, or no listener), -EBUSY (it runs or has run; a server runs once), -EAGAIN
- * (no thread for a loop), -EIO (the event loop failed). The calling thread becomes
- * the server's first.
+ * were finished and no handler runs any more, 1 when the drain's time was over and calls were cut,
+ * or handlers still ran, or a negative errno: -EINVAL (NULL, or no listener), -EBUSY (it runs or
+ * has run; a server runs once), -EAGAIN (no thread for a loop), -EIO (the event loop failed). The
+ * calling thread becomes the server's first.
  */
 HAWSER_EXPORT int hawser_server_run(struct hawser_server *server, struct hawser_error *error);
 

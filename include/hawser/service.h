@@ -169,7 +169,8 @@ HAWSER_EXPORT struct hawser_call *hawser_client_open(struct hawser_client *clien
  * part may have been sent before), -EMSGSIZE (over the limit, nothing was
  * sent; a handler's call then failed RESOURCE_EXHAUSTED, from another thread after this has
  * returned 0; a client's did, too), -EAGAIN (a stream's peer has not taken enough yet, or the
- * connection's log is full; see hawser_call_on_writable(); never from a blocking client), -EBUSY
+ * connection's log is full; see hawser_call_on_writable(); never from a blocking client, nor in a
+ * handler that runs on the worker pool: these wait for room, or the end of the call), -EBUSY
  * (another thread is sending on this blocking client's call) or -ENOMEM.
  */
 HAWSER_EXPORT int hawser_call_send(struct hawser_call *call, const struct hawser_method *method,
@@ -203,6 +204,24 @@ typedef void hawser_raw_fn(struct hawser_call *call, const void *packed, size_t 
 HAWSER_EXPORT int hawser_server_set_raw(struct hawser_server *server, const char *method,
 					hawser_raw_fn *handler, void *data,
 					struct hawser_error *error);
+
+/**
+ * Says that handlers may block: those of all methods of the service "demo.Greeter", or of the
+ * method "demo.Greeter/Hello". They run on threads of the server's pool then, up to worker_threads
+ * at a time and however many loops there are, and the loops never wait for them. `option
+ * (hawser.blocking) = true` in the .proto says the same of a method.
+ *
+ * Messages of a stream come one after the other, in order, from whichever thread is free. What
+ * else is called for a call (on_cancel, on_writable, free_data) runs on its loop, but never while a
+ * thread is in its handler: no two things of one call run at once. hawser_call_send() of a stream
+ * waits for room there instead of returning -EAGAIN. A call whose deadline passes before a thread
+ * is free is not begun.
+ *
+ * The same threads as hawser_server_add(). Returns 0, -EINVAL (an argument is NULL), -ENOENT (no
+ * such service or method is registered) or -EBUSY (the server runs).
+ */
+HAWSER_EXPORT int hawser_server_set_blocking(struct hawser_server *server, const char *scope,
+					     struct hawser_error *error);
 
 /**
  * Waits for the next message of a stream, or for the reply to one of requests: 1 and *message, the

@@ -242,7 +242,8 @@ static _Thread_local char this_thread;
 bool hawser__loop_is_here(const struct hawser__loop *loop)
 {
 	if (loop->base)
-		return pthread_equal(loop->thread, pthread_self());
+		return pthread_equal(__atomic_load_n(&loop->thread, __ATOMIC_RELAXED),
+				     pthread_self());
 	/* Nobody but this thread can have put its own name there. */
 	return atomic_load_explicit(&loop->entered, memory_order_relaxed) == &this_thread;
 }
@@ -259,9 +260,9 @@ void hawser__loop_leave(struct hawser__loop *loop)
 
 void hawser__loop_adopt(struct hawser__loop *loop)
 {
-	/* Written once, so that other threads may ask meanwhile. */
+	/* Other threads may ask meanwhile. */
 	if (!hawser__loop_is_here(loop))
-		loop->thread = pthread_self();
+		__atomic_store_n(&loop->thread, pthread_self(), __ATOMIC_RELAXED);
 }
 
 int hawser__loop_init_bare(struct hawser__loop *loop)

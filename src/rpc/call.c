@@ -3,7 +3,7 @@
 #include "rpc/call.h"
 
 #include "net/loop.h"
-#include "rpc/incoming.h"
+#include "rpc/dispatch_pool.h"
 #include "rpc/outgoing.h"
 #include "rpc/stream.h"
 #include "util/alloc.h"
@@ -230,10 +230,15 @@ void hawser_call_no_handler(struct hawser_call *call)
 const char *hawser_call_peer(const struct hawser_call *call, char *buffer, size_t size)
 {
 	const struct hawser_call *known = hawser__call_of(call);
+	const struct hawser__incoming *incoming = hawser__incoming_of(call);
 
 	if (!buffer || size == 0)
 		return "";
 	buffer[0] = 0;
+	if (incoming && hawser__is_pooled(incoming)) {
+		snprintf(buffer, size, "%s", hawser__pool_peer(incoming));
+		return buffer;
+	}
 	if (known && known->carrier)
 		known->carrier->ops->peer(known->carrier, buffer, size);
 	return buffer;
@@ -347,9 +352,16 @@ int hawser_call_on_writable(struct hawser_call *call, hawser_writable_fn *callba
 
 static int set_stopped(struct hawser_call *call, bool is_stopped)
 {
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
 	struct hawser__stream *stream;
-	int r = stream_here(call, &stream);
+	int r;
 
+	if (incoming && hawser__is_pooled(incoming))
+		return incoming->call.method->kind & HAWSER_CLIENT_STREAM
+			       ? hawser__pool_set_stopped(incoming, call, is_stopped)
+			       : misuse(-EINVAL, incoming->call.method,
+					"no stream of messages comes to this end");
+	r = stream_here(call, &stream);
 	if (r < 0)
 		return r;
 	if (!stream->receives)

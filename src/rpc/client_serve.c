@@ -77,6 +77,8 @@ static void begin(struct hawser_client *client)
 	struct hawser__serving *serving = &client->serving;
 
 	if (!serving->loop) {
+		/* Without memory calls that need a thread are refused. */
+		hawser__dispatch_init(&client->dispatch, &hawser__default_pool);
 		hawser__serving_init(serving, client->loop, &client->registry, &client->dispatch);
 		serving->max_request_bytes = client->options.max_reply_bytes;
 		serving->max_reply_bytes = client->options.max_request_bytes;
@@ -142,8 +144,15 @@ int hawser_client_remove(struct hawser_client *client, const struct hawser_servi
 
 void hawser__client_end_serving(struct hawser_client *client)
 {
-	if (client->serving.loop)
+	if (client->serving.loop) {
+		/* Their calls are cancelled by now. What they say at the end is posted. */
+		hawser__dispatch_stop(&client->dispatch);
+		hawser__client_lock(client);
+		hawser__loop_run_posts(client->loop);
+		hawser__client_unlock(client);
+		hawser__dispatch_deinit(&client->dispatch);
 		hawser__serving_deinit(&client->serving);
+	}
 	hawser__registry_deinit(&client->registry);
 }
 

@@ -4,7 +4,9 @@
 
 #include "rpc/arrival.h"
 #include "rpc/connection.h"
+#include "rpc/dispatch_pool.h"
 #include "util/alloc.h"
+#include <errno.h>
 
 static const struct hawser__stage_ops *ops_of(const struct hawser__ticket *ticket)
 {
@@ -14,7 +16,7 @@ static const struct hawser__stage_ops *ops_of(const struct hawser__ticket *ticke
 /* ---- the way ---- */
 
 /* What lies in a frame does not stay there. */
-static bool keep_request(struct hawser__ticket *ticket)
+bool hawser__ticket_keep_request(struct hawser__ticket *ticket)
 {
 	struct hawser__arrival *kept;
 
@@ -32,7 +34,7 @@ static void wait(struct hawser__ticket *ticket)
 	struct hawser__incoming *incoming = ticket->incoming;
 
 	ticket->is_waiting = true;
-	if (!keep_request(ticket))
+	if (!hawser__ticket_keep_request(ticket))
 		hawser__dispatch_refuse(ticket, HAWSER_RESOURCE_EXHAUSTED, "out of memory");
 	else if (!incoming->is_linked)
 		hawser__incoming_keep(incoming);
@@ -80,6 +82,8 @@ void hawser__dispatch_arrived(struct hawser__incoming *incoming)
 {
 	if (!incoming->ticket)
 		hawser__dispatch_call(incoming, NULL);
+	else if (incoming->ticket->turn)
+		hawser__pool_arrived(incoming->ticket);
 }
 
 /* ---- going on ---- */
@@ -92,7 +96,7 @@ static void resumed(struct hawser__loop *loop, struct hawser__post *post)
 	bool was_busy;
 
 	if (!incoming) {
-		free(ticket);
+		hawser__ticket_free(ticket);
 		return;
 	}
 	/* A call that waits ends with its connection, so that is there. */
@@ -115,7 +119,7 @@ void hawser__dispatch_resume(struct hawser__ticket *ticket)
 	ticket->post.run = resumed;
 	/* A loop that takes none has ended, and all its calls with it. */
 	if (hawser__loop_post(ticket->loop, &ticket->post) < 0)
-		free(ticket);
+		hawser__ticket_free(ticket);
 }
 
 /* ---- the end ---- */
@@ -136,31 +140,65 @@ void hawser__dispatch_withdraw(struct hawser__incoming *incoming)
 	if (!ticket->is_waiting)
 		return;
 	ticket->is_waiting = false;
-	switch (ops_of(ticket)->withdraw(ticket)) {
-	case HAWSER__WITHDRAWN:
-		break;
-	case HAWSER__PASSED:
+	if (ops_of(ticket)->withdraw(ticket) == HAWSER__PASSED) {
 		/* It has to give back what it was just given. */
 		ticket->passed |= 1u << ticket->stage;
 		ticket->is_posted = true;
-		break;
-	case HAWSER__BEGUN:
-		incoming->is_handed = incoming->has_run = true;
-		break;
 	}
 }
 
-void hawser__dispatch_leave(struct hawser__incoming *incoming)
+void hawser__ticket_free(struct hawser__ticket *ticket)
+{
+	if (ticket->turn)
+		hawser__pool_forget(ticket);
+	free(ticket);
+}
+
+bool hawser__dispatch_leave(struct hawser__incoming *incoming)
 {
 	struct hawser__ticket *ticket = incoming->ticket;
 	const struct hawser__dispatch *dispatch = incoming->serving->dispatch;
 
-	incoming->ticket = NULL;
 	for (unsigned stage = 0; stage < HAWSER__STAGES; stage++)
 		if (ticket->passed & 1u << stage && dispatch->stages[stage]->leave)
 			dispatch->stages[stage]->leave(ticket);
+	if (ticket->turn && hawser__pool_finish(ticket))
+		return true;
+	incoming->ticket = NULL;
 	if (ticket->is_posted)
 		ticket->incoming = NULL;
 	else
-		free(ticket);
+		hawser__ticket_free(ticket);
+	return false;
+}
+
+/* ---- what loops share ---- */
+
+const struct hawser__worker_pool_setup hawser__default_pool = {
+	.name = "hawser",
+	.max_threads = 8,
+	.max_queued = 1024,
+	.idle_ms = 10000,
+	.now_us = hawser__now_us,
+};
+
+int hawser__dispatch_init(struct hawser__dispatch *dispatch,
+			  const struct hawser__worker_pool_setup *pool)
+{
+	dispatch->stages[HAWSER__STAGE_POOL] = &hawser__pool_stage;
+	dispatch->worker_threads = pool->max_threads;
+	dispatch->worker_queue = pool->max_queued;
+	dispatch->pool = hawser__worker_pool_new(pool);
+	return dispatch->pool ? 0 : -ENOMEM;
+}
+
+void hawser__dispatch_stop(struct hawser__dispatch *dispatch)
+{
+	hawser__worker_pool_free(dispatch->pool);
+	dispatch->pool = NULL;
+}
+
+void hawser__dispatch_deinit(struct hawser__dispatch *dispatch)
+{
+	(void)dispatch;
 }

@@ -19,9 +19,11 @@
 
 #include "net/loop.h"
 #include "rpc/incoming.h"
+#include "util/worker_pool.h"
 
 struct hawser__arrival;
 struct hawser__claim;
+struct hawser__turn;
 
 /** In the order in which a call goes through them. */
 enum hawser__stage {
@@ -40,7 +42,7 @@ enum hawser__verdict {
 enum hawser__withdrawal {
 	HAWSER__WITHDRAWN, /* it will not go on */
 	HAWSER__PASSED, /* too late: hawser__dispatch_resume() has been called, or is just then */
-	HAWSER__BEGUN,  /* too late: its handler runs, on another thread */
+	HAWSER__BEGUN,  /* too late: its handler runs or has run; is_handed tells now */
 };
 
 /** What must be remembered of a call that has stages to go through. It lives as long as the call,
@@ -53,6 +55,7 @@ struct hawser__ticket {
 	bool is_posted;                    /* a post has it, and frees it */
 	unsigned passed;                   /* a bit for each stage that let it pass */
 	struct hawser__arrival *request;   /* NULL: a stream of them, which waits by itself */
+	struct hawser__turn *turn;         /* on the pool; NULL: not yet, or never */
 	struct hawser__post post;          /* on its way back to its loop */
 	/* HAWSER__STAGE_LEASE: under which it runs, or with which it waits in line. */
 	struct hawser__claim *claim;
@@ -72,7 +75,21 @@ struct hawser__stage_ops {
 /** What all loops of one server share. */
 struct hawser__dispatch {
 	const struct hawser__stage_ops *stages[HAWSER__STAGES];
+	struct hawser__worker_pool *pool;
+	unsigned worker_threads, worker_queue; /* its bounds */
 };
+
+/** What a pool is like unless somebody says otherwise. */
+extern const struct hawser__worker_pool_setup hawser__default_pool;
+
+/** With a pool that has no thread yet. 0 or -ENOMEM. */
+int hawser__dispatch_init(struct hawser__dispatch *dispatch,
+			  const struct hawser__worker_pool_setup *pool);
+/** Waits for the handlers that run on the pool. The loops must still take posts. A zeroed struct is
+ * accepted. */
+void hawser__dispatch_stop(struct hawser__dispatch *dispatch);
+/** After that, and after the loops are gone. */
+void hawser__dispatch_deinit(struct hawser__dispatch *dispatch);
 
 /**
  * A call's request is there; NULL: the first of a stream of them, or the end of none. It may be the
@@ -93,7 +110,15 @@ void hawser__dispatch_refuse(struct hawser__ticket *ticket, enum hawser_status s
 /** The call is about to end: takes it out of whatever it waits in. Whether its handler has begun
  * is known afterwards. */
 void hawser__dispatch_withdraw(struct hawser__incoming *incoming);
-/** The call has ended: what it holds is given back. */
-void hawser__dispatch_leave(struct hawser__incoming *incoming);
+/** The call has ended: what it holds is given back. True: a thread of the pool is in its handler,
+ * and its slot stays. */
+bool hawser__dispatch_leave(struct hawser__incoming *incoming);
+
+/* For stages. */
+
+/** Copies a request that lies in a frame. False without memory. */
+bool hawser__ticket_keep_request(struct hawser__ticket *ticket);
+/** When all is through. */
+void hawser__ticket_free(struct hawser__ticket *ticket);
 
 #endif /* HAWSER_RPC_DISPATCH_H */

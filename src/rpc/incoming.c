@@ -274,14 +274,13 @@ void hawser__incoming_keep(struct hawser__incoming *incoming)
 			    incoming->call.method->name);
 }
 
-/* The request, or the next of them; NULL: there are no more. */
-static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessage *message,
-			const struct hawser__arrival *arrival)
+void hawser__incoming_handle_request(struct hawser__incoming *incoming,
+				     const ProtobufCMessage *message,
+				     const struct hawser__arrival *arrival)
 {
 	const struct hawser__entry *entry = incoming->entry;
 	struct hawser_call *handle = hawser__incoming_handle(incoming);
 
-	incoming->in_handler = incoming->has_run = true;
 	if (entry->raw && arrival)
 		/* NULL is not the empty request, but the end of them. */
 		entry->raw(handle, arrival->packed ? arrival->packed : (const uint8_t *)"",
@@ -290,6 +289,13 @@ static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessag
 		entry->raw(handle, NULL, 0, entry->raw_data);
 	else
 		entry->method->serve(entry->handlers, handle, message, entry->data);
+}
+
+static void run_handler(struct hawser__incoming *incoming, const ProtobufCMessage *message,
+			const struct hawser__arrival *arrival)
+{
+	incoming->in_handler = incoming->has_run = true;
+	hawser__incoming_handle_request(incoming, message, arrival);
 	incoming->in_handler = false;
 }
 
@@ -315,9 +321,8 @@ static enum hawser_status explain(const struct hawser__incoming *incoming,
 	return HAWSER_INVALID_ARGUMENT;
 }
 
-/* The only request, or nothing that could be one. In the second case the status and the text. */
-static enum hawser_status take_request(struct hawser__incoming *incoming,
-				       struct hawser__arrival *arrival, char *text, size_t size)
+enum hawser_status hawser__incoming_unpack(struct hawser__incoming *incoming,
+					   struct hawser__arrival *arrival, char *text, size_t size)
 {
 	if (!arrival->type) {
 		/* What lies in a frame does not stay there. */
@@ -333,6 +338,18 @@ static enum hawser_status take_request(struct hawser__incoming *incoming,
 	if (incoming->request)
 		return HAWSER_OK;
 	return explain(incoming, &incoming->arena, arrival, text, size);
+}
+
+enum hawser_status hawser__incoming_unpack_message(const struct hawser__incoming *incoming,
+						   struct hawser__arena *arena,
+						   struct hawser__arrival *arrival,
+						   ProtobufCMessage **message, char *text,
+						   size_t size)
+{
+	if (!arrival->type)
+		return HAWSER_OK;
+	*message = hawser__arrival_unpack(arrival, arena);
+	return *message ? HAWSER_OK : explain(incoming, arena, arrival, text, size);
 }
 
 static void serve(struct hawser__incoming *incoming, const struct hawser__arrival *arrival)
@@ -357,7 +374,7 @@ void hawser__incoming_begin(struct hawser__incoming *incoming, struct hawser__ar
 		hawser__stream_deliver_soon(stream);
 		return;
 	}
-	status = take_request(incoming, request, text, sizeof text);
+	status = hawser__incoming_unpack(incoming, request, text, sizeof text);
 	if (status == HAWSER_OK) {
 		serve(incoming, request);
 		return;
@@ -378,21 +395,19 @@ void hawser__incoming_request(struct hawser__incoming *incoming, struct hawser__
 void hawser__incoming_message(struct hawser__incoming *incoming, struct hawser__arrival *arrival)
 {
 	struct hawser__arena *arena = &incoming->serving->messages;
+	enum hawser_status status = HAWSER_OK;
 	ProtobufCMessage *message = NULL;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	size_t cost = arrival ? arrival->cost : 0;
 
-	if (arrival && arrival->type) {
-		message = hawser__arrival_unpack(arrival, arena);
-		if (!message) {
-			enum hawser_status status =
-				explain(incoming, arena, arrival, text, sizeof text);
-
-			hawser__arrival_free(arrival);
-			hawser__arena_reset(arena);
-			hawser__incoming_abort(incoming, status, text);
-			return;
-		}
+	if (arrival)
+		status = hawser__incoming_unpack_message(incoming, arena, arrival, &message, text,
+							 sizeof text);
+	if (status != HAWSER_OK) {
+		hawser__arrival_free(arrival);
+		hawser__arena_reset(arena);
+		hawser__incoming_abort(incoming, status, text);
+		return;
 	}
 	if (!arrival)
 		incoming->is_handed = true;
@@ -422,7 +437,7 @@ static bool unpack_in_frame(struct hawser__incoming *incoming, const struct haws
 	}
 	hawser__arrival_view(view, entry->raw ? NULL : entry->method->request, frame->payload,
 			     frame->payload_length);
-	status = entry->raw ? take_request(incoming, view, text, sizeof text)
+	status = entry->raw ? hawser__incoming_unpack(incoming, view, text, sizeof text)
 			    : explain(incoming, &incoming->arena, view, text, sizeof text);
 	if (status != HAWSER_OK)
 		hawser__connection_refuse(incoming->connection, frame->id, status, "%s", text);

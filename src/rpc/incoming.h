@@ -87,6 +87,11 @@ struct hawser__serving {
 	struct hawser__slab *slabs;
 	struct hawser__list free;
 	size_t n_free;
+	/* Work of theirs on the pool; see dispatch_pool.h. */
+	atomic_uint n_turns;
+	atomic_bool wants_calm, has_calm_post;
+	struct hawser__post calm_post;
+	void (*on_calm)(struct hawser__serving *serving);
 	/* Read by other threads for statistics. */
 	atomic_ullong calls, failed, refused, in_flight;
 };
@@ -119,6 +124,22 @@ static inline bool hawser__incoming_is_raw(const struct hawser__incoming *incomi
 /** Nothing stands between it and its handler any more: that gets the request, or if it is NULL the
  * stream of them. May free the slot. */
 void hawser__incoming_begin(struct hawser__incoming *incoming, struct hawser__arrival *request);
+/* What a thread of the pool does for it; the loop does the same with one call of the handler. */
+/** Unpacks its only request, which stays with the call. HAWSER_OK, or what is wrong with it, and a
+ * text. */
+enum hawser_status hawser__incoming_unpack(struct hawser__incoming *incoming,
+					   struct hawser__arrival *arrival, char *text,
+					   size_t size);
+/** The same for a message of a stream of them, into an arena that is reset when it was handled. */
+enum hawser_status hawser__incoming_unpack_message(const struct hawser__incoming *incoming,
+						   struct hawser__arena *arena,
+						   struct hawser__arrival *arrival,
+						   ProtobufCMessage **message, char *text,
+						   size_t size);
+/** Calls the handler with the request, or the next of them; both NULL: there are no more. */
+void hawser__incoming_handle_request(struct hawser__incoming *incoming,
+				     const ProtobufCMessage *message,
+				     const struct hawser__arrival *arrival);
 /** Enters the call where others find it. May end it, without memory. */
 void hawser__incoming_keep(struct hawser__incoming *incoming);
 /** Its deadline has passed. */
@@ -176,6 +197,8 @@ int hawser__incoming_send_end(struct hawser__incoming *incoming, enum hawser_sta
 void hawser__incoming_leave_wire(struct hawser__incoming *incoming);
 /** Nobody waits for it any more: leaves the wire, and tells the handler. May free the slot. */
 void hawser__incoming_cancelled(struct hawser__incoming *incoming);
+/** The last part of that; for one whose handler ran on another thread just then. */
+void hawser__incoming_tell_cancelled(struct hawser__incoming *incoming);
 
 /** Changes a counter that only the loop writes and other threads may read. */
 static inline void hawser__count(atomic_ullong *counter, long long change)

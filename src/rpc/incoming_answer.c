@@ -2,7 +2,7 @@
  * may add to it. */
 
 #include "rpc/connection.h"
-#include "rpc/dispatch.h"
+#include "rpc/dispatch_pool.h"
 #include "rpc/incoming.h"
 #include "rpc/metadata.h"
 #include "rpc/pack.h"
@@ -42,10 +42,11 @@ void hawser__incoming_leave_wire(struct hawser__incoming *incoming)
 void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_status status)
 {
 	struct hawser__connection *connection = incoming->connection;
+	bool is_in_use = incoming->in_handler;
 
 	hawser__incoming_leave_wire(incoming);
 	if (incoming->ticket)
-		hawser__dispatch_leave(incoming);
+		is_in_use |= hawser__dispatch_leave(incoming);
 	incoming->connection = NULL;
 	if (incoming->is_linked) {
 		incoming->is_linked = false;
@@ -56,7 +57,7 @@ void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_stat
 	if (status != HAWSER_OK)
 		hawser__count(&incoming->serving->failed, 1);
 	incoming->is_over = true;
-	if (!incoming->in_handler)
+	if (!is_in_use)
 		hawser__slot_release(incoming);
 	if (connection) {
 		connection->n_incoming--;
@@ -64,24 +65,34 @@ void hawser__incoming_finish(struct hawser__incoming *incoming, enum hawser_stat
 	}
 }
 
-void hawser__incoming_cancelled(struct hawser__incoming *incoming)
+void hawser__incoming_tell_cancelled(struct hawser__incoming *incoming)
 {
 	hawser_cancel_fn *callback = incoming->on_cancel;
-	unsigned before, generation;
+	unsigned state = atomic_load_explicit(&incoming->state, memory_order_acquire);
 
+	incoming->on_cancel = NULL;
+	/* Who has answered may have freed what the callback would be given. */
+	if (callback && !(state & HAWSER__SLOT_ANSWERED))
+		callback(hawser__incoming_handle(incoming), incoming->on_cancel_data);
+	/* A handler that waits for more of it would wait for ever. */
+	if (!incoming->is_handed &&
+	    hawser__incoming_claim(incoming, state & HAWSER__SLOT_GENERATION, &state))
+		hawser__incoming_finish(incoming, HAWSER_CANCELLED);
+}
+
+void hawser__incoming_cancelled(struct hawser__incoming *incoming)
+{
 	if (incoming->ticket)
 		hawser__dispatch_withdraw(incoming);
 	hawser__incoming_leave_wire(incoming);
-	before = atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED,
-					  memory_order_acq_rel);
-	incoming->on_cancel = NULL;
-	/* Who has answered may have freed what the callback would be given. */
-	if (callback && !(before & HAWSER__SLOT_ANSWERED))
-		callback(hawser__incoming_handle(incoming), incoming->on_cancel_data);
-	generation = before & HAWSER__SLOT_GENERATION;
-	/* A handler that waits for more of it would wait for ever. */
-	if (!incoming->is_handed && hawser__incoming_claim(incoming, generation, &before))
-		hawser__incoming_finish(incoming, HAWSER_CANCELLED);
+	atomic_fetch_or_explicit(&incoming->state, HAWSER__SLOT_CANCELLED, memory_order_acq_rel);
+	if (incoming->ticket && incoming->ticket->turn) {
+		hawser__pool_interrupt(incoming);
+		/* One thing of a call at a time. */
+		if (!incoming->ticket || hawser__pool_puts_off_cancel(incoming->ticket))
+			return;
+	}
+	hawser__incoming_tell_cancelled(incoming);
 }
 
 /* ---- answering ---- */
@@ -369,6 +380,17 @@ int hawser_call_on_cancel(struct hawser_call *call, hawser_cancel_fn *callback, 
 	incoming->on_cancel = callback;
 	incoming->on_cancel_data = data;
 	return 0;
+}
+
+int hawser_call_on_interrupt(struct hawser_call *call, hawser_cancel_fn *callback, void *data)
+{
+	struct hawser__incoming *incoming = hawser__incoming_of(call);
+
+	if (!incoming)
+		return -EPIPE;
+	return hawser__pool_is_here(incoming)
+		       ? hawser__pool_on_interrupt(incoming, call, callback, data)
+		       : -EINVAL;
 }
 
 int hawser_call_set_data(struct hawser_call *call, void *data, void (*free_data)(void *data))

@@ -5,6 +5,7 @@
  * up is told -EAGAIN, and can ask to be told when there is room again. */
 
 #include "rpc/connection.h"
+#include "rpc/dispatch_pool.h"
 #include "rpc/incoming.h"
 #include "rpc/pack.h"
 #include "rpc/stream.h"
@@ -55,6 +56,7 @@ static void sent_for_another(struct hawser__incoming *incoming)
 void hawser__incoming_unstall(struct hawser__incoming *incoming)
 {
 	atomic_store_explicit(&incoming->is_stalled, false, memory_order_relaxed);
+	hawser__pool_tell_room(incoming);
 }
 
 static void sending_posted(struct hawser__loop *loop, struct hawser__post *post)
@@ -80,8 +82,19 @@ static void sending_posted(struct hawser__loop *loop, struct hawser__post *post)
 					HAWSER_OUTCOME_EXECUTED, "out of memory", NULL);
 	else if (carrier && r == 0)
 		sent_for_another(incoming);
+	/* Asked again: the call may be over, and another one's. */
+	incoming = hawser__incoming_of(sending->handle);
+	if (incoming)
+		hawser__pool_tell_room(incoming);
 	hawser__loan_unref(sending->content.loan);
 	free(sending);
+}
+
+/* For other threads. */
+static bool has_room(struct hawser__incoming *incoming)
+{
+	return !atomic_load_explicit(&incoming->is_stalled, memory_order_relaxed) &&
+	       atomic_load_explicit(&incoming->posted_bytes, memory_order_relaxed) <= POSTED_MOST;
 }
 
 static int send_from_elsewhere(struct hawser__incoming *incoming, const struct hawser_call *handle,
@@ -91,9 +104,15 @@ static int send_from_elsewhere(struct hawser__incoming *incoming, const struct h
 	struct hawser__content sent = *content;
 	struct sending *sending;
 
-	if (atomic_load_explicit(&incoming->is_stalled, memory_order_relaxed) ||
-	    atomic_load_explicit(&incoming->posted_bytes, memory_order_relaxed) > POSTED_MOST)
+	if (!has_room(incoming) && !hawser__pool_is_here(incoming))
 		return -EAGAIN;
+	/* A handler that may block does. */
+	if (!has_room(incoming)) {
+		hawser__pool_wait_for_room(incoming, has_room);
+		if (atomic_load_explicit(&incoming->state, memory_order_acquire) &
+		    (HAWSER__SLOT_CANCELLED | HAWSER__SLOT_ANSWERED))
+			return -EPIPE;
+	}
 	if (sent.loan)
 		sent.loan->references++;
 	else

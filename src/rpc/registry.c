@@ -2,6 +2,7 @@
 
 #include "rpc/registry.h"
 
+#include "rpc/dispatch.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include <errno.h>
@@ -126,6 +127,8 @@ int hawser__registry_add(struct hawser__registry *registry, const struct hawser_
 
 		*entry = (struct hawser__entry){
 			&service->methods[n], service, handlers, data, NULL, NULL, NULL, 0};
+		if (service->methods[n].flags & HAWSER_METHOD_BLOCKING)
+			entry->stages |= 1u << HAWSER__STAGE_POOL;
 		r = insert(registry, entry->method->id, entry, error);
 		if (r < 0)
 			break;
@@ -241,6 +244,24 @@ int hawser__registry_set_raw(struct hawser__registry *registry, const char *name
 	entry->raw = handler;
 	entry->raw_data = data;
 	return 0;
+}
+
+size_t hawser__registry_each(struct hawser__registry *registry, const char *scope,
+			     void (*run)(struct hawser__entry *entry, void *data), void *data)
+{
+	size_t count = 0;
+
+	for (struct hawser__registered *at = registry->first; at; at = at->next) {
+		bool is_all = !scope || strcmp(scope, at->service->name) == 0;
+
+		for (size_t i = 0; i < at->service->n_methods; i++) {
+			if (!is_all && strcmp(scope, at->entries[i].method->name) != 0)
+				continue;
+			run(&at->entries[i], data);
+			count++;
+		}
+	}
+	return count;
 }
 
 /* ---- explaining ---- */

@@ -56,6 +56,10 @@ struct hawser__entry *hawser__registry_entry(struct hawser__registry *registry, 
 /** The entries of a service and how many; NULL: there is none of that name. */
 struct hawser__entry *hawser__registry_entries(struct hawser__registry *registry,
 					       const char *service, size_t *count);
+/** Runs it for each method of the service "demo.Greeter", for the method "demo.Greeter/Hello", or
+ * with NULL for all. Returns how many those are. */
+size_t hawser__registry_each(struct hawser__registry *registry, const char *scope,
+			     void (*run)(struct hawser__entry *entry, void *data), void *data);
 
 /** NULL: not served. */
 static inline const struct hawser__entry *hawser__registry_find(

@@ -2,6 +2,7 @@
 
 #include "rpc/server.h"
 
+#include "rpc/dispatch_pool.h"
 #include "rpc/flow_options.h"
 #include "rpc/hub.h"
 #include "util/alloc.h"
@@ -102,6 +103,8 @@ static int check_options(struct hawser_server_options *checked,
 	DEFAULT(unix_mode, UNIX_MODE);
 	DEFAULT(name, program_invocation_short_name);
 #undef DEFAULT
+	if (hawser__server_check_pool(checked, error) < 0)
+		return -EINVAL;
 	return hawser__flow_options_check(
 		"server",
 		&(struct hawser__flow_options){
@@ -119,9 +122,15 @@ static void on_drain_timeout(struct hawser__alarm *alarm)
 		hawser__container_of(alarm, struct hawser__worker, drain_alarm);
 
 	hawser__log(HAWSER_LOG_WARNING,
-		    "drain: %u connections are left after %u ms; calls in flight are cut",
-		    worker->n_connections, worker->server->options.drain_timeout_ms);
+		    "drain: %u connections and %u blocking handlers are left after %u ms; calls in "
+		    "flight are cut",
+		    worker->n_connections, atomic_load(&worker->serving.n_turns),
+		    worker->server->options.drain_timeout_ms);
+	if (atomic_load(&worker->serving.n_turns))
+		atomic_store_explicit(&worker->server->was_cut, true, memory_order_relaxed);
+	worker->is_late = true;
 	hawser__worker_cut(worker);
+	hawser__worker_check_drained(worker);
 }
 
 static void drain_posted(struct hawser__loop *loop, struct hawser__post *post)
@@ -192,7 +201,7 @@ static int init_stop(struct hawser_server *server)
 	return event_add(&server->stop_event, NULL) < 0 ? -ENOMEM : 0;
 }
 
-void hawser__worker_drained(struct hawser__worker *worker)
+static void drained(struct hawser__worker *worker)
 {
 	struct hawser_server *server = worker->server;
 	bool is_last;
@@ -211,6 +220,18 @@ void hawser__worker_drained(struct hawser__worker *worker)
 	} else if (is_last) {
 		break_loop(server);
 	}
+}
+
+static void on_calm(struct hawser__serving *serving)
+{
+	hawser__worker_check_drained(hawser__container_of(serving, struct hawser__worker, serving));
+}
+
+void hawser__worker_check_drained(struct hawser__worker *worker)
+{
+	if (worker->n_connections == 0 &&
+	    (worker->is_late || hawser__pool_await_calm(&worker->serving, on_calm)))
+		drained(worker);
 }
 
 static void stop_posted(struct hawser__loop *loop, struct hawser__post *post)
@@ -396,7 +417,8 @@ struct hawser_server *hawser_server_new(const struct hawser_server_options *opti
 		return NULL;
 	}
 	server->options.labels = server->labels;
-	for (; server->n_workers < checked.loops; server->n_workers++) {
+	r = hawser__server_init_dispatch(server);
+	for (; r == 0 && server->n_workers < checked.loops; server->n_workers++) {
 		r = worker_init(&server->workers[server->n_workers], server);
 		if (r < 0)
 			break;
@@ -423,6 +445,12 @@ void hawser_server_free(struct hawser_server *server)
 		hawser__loop_adopt(&worker->loop);
 		hawser__worker_cut(worker);
 		hawser__peers_end(&worker->peers);
+	}
+	/* Their calls are cancelled by now, and what they answer is still to be posted. */
+	hawser__dispatch_stop(&server->dispatch);
+	for (unsigned i = 0; i < server->n_workers; i++) {
+		struct hawser__worker *worker = &server->workers[i];
+
 		if (i == 0 && server->stop_fd >= 0) {
 			event_del(&server->stop_event);
 			close(server->stop_fd);
@@ -437,6 +465,7 @@ void hawser_server_free(struct hawser_server *server)
 		server->listeners = next;
 	}
 	hawser__hub_free(server->hub);
+	hawser__dispatch_deinit(&server->dispatch);
 	hawser__registry_deinit(&server->registry);
 	hawser__exclusives_deinit(&server->exclusives);
 	hawser__store_deinit(&server->sessions);
@@ -520,6 +549,7 @@ void hawser_server_get_stats(struct hawser_server *server, struct hawser_server_
 		now.calls_failed += atomic_load_explicit(&serving->failed, memory_order_relaxed);
 		now.calls_refused += atomic_load_explicit(&serving->refused, memory_order_relaxed);
 	}
+	hawser__server_add_stats(server, &now);
 	now.size = stats->size < sizeof now ? stats->size : sizeof now;
 	memcpy(stats, &now, now.size);
 }

@@ -34,6 +34,7 @@ struct hawser__worker {
 	struct hawser__list connections;
 	uint32_t n_connections;
 	bool is_draining, has_drained;
+	bool is_late; /* the drain's time is over: no handler is waited for any more */
 	struct hawser__alarm drain_alarm;
 	pthread_t thread;
 	bool has_thread;
@@ -97,6 +98,13 @@ int hawser__server_add_exclusive(struct hawser_server *server, const struct haws
 /** It is registered: its methods need them from now on. */
 void hawser__server_bind_exclusive(struct hawser_server *server,
 				   const struct hawser_service *service);
+/* server_dispatch.c */
+/** Checks the options of the pool and fills in their defaults. */
+int hawser__server_check_pool(struct hawser_server_options *options, struct hawser_error *error);
+/** 0 or -ENOMEM. */
+int hawser__server_init_dispatch(struct hawser_server *server);
+/** What the pool has counted. */
+void hawser__server_add_stats(struct hawser_server *server, struct hawser_server_stats *stats);
 
 /* server_connection.c */
 /** A connection that was accepted, and what has been read from it; the worker's thread. */
@@ -111,8 +119,8 @@ void hawser__server_refuse(struct hawser_server *server, int fd);
 void hawser__worker_drain(struct hawser__worker *worker);
 /** Ends all connections now. */
 void hawser__worker_cut(struct hawser__worker *worker);
-/** The last connection is gone. */
-void hawser__worker_drained(struct hawser__worker *worker);
+/** While it drains: perhaps its last connection is gone, and no handler of its runs. */
+void hawser__worker_check_drained(struct hawser__worker *worker);
 
 /* server_listen.c */
 /** Gives a socket to a worker. False: it was closed, and is not counted any more. */

@@ -380,8 +380,8 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 	hawser__server_end_session(connection);
 	hawser__exclusive_forget(connection);
 	hawser__connection_free(connection);
-	if (was_counted && worker->is_draining && worker->n_connections == 0)
-		hawser__worker_drained(worker);
+	if (was_counted && worker->is_draining)
+		hawser__worker_check_drained(worker);
 }
 
 static const struct hawser__connection_ops ops = {
@@ -453,9 +453,8 @@ void hawser__worker_drain(struct hawser__worker *worker)
 	worker->serving.is_draining = true;
 	hawser__exclusive_drain(&worker->server->exclusives, &worker->loop);
 	for_each(worker, drain);
-	if (worker->n_connections == 0)
-		hawser__worker_drained(worker);
-	else
+	hawser__worker_check_drained(worker);
+	if (!worker->has_drained)
 		hawser__loop_set_alarm(&worker->loop, &worker->drain_alarm,
 				       worker->loop.now_ms +
 					       worker->server->options.drain_timeout_ms);

@@ -3,7 +3,7 @@
 #include "rpc/stream.h"
 
 #include "rpc/connection.h"
-#include "rpc/dispatch.h"
+#include "rpc/dispatch_pool.h"
 #include "rpc/incoming.h"
 #include "rpc/outgoing.h"
 #include "util/alloc.h"
@@ -61,6 +61,23 @@ struct hawser__arrival *hawser__stream_take(struct hawser__stream *stream)
 	if (stream->connection)
 		stream->connection->unread -= arrival->cost;
 	return arrival;
+}
+
+void hawser__stream_put_back(struct hawser__stream *stream, struct hawser__arrival *arrivals)
+{
+	struct hawser__arrival **end = &arrivals;
+	size_t cost = 0;
+
+	for (; *end; end = &(*end)->next)
+		cost += (*end)->cost;
+	*end = stream->first;
+	/* What was at the end still is, unless there was nothing. */
+	if (!stream->first)
+		stream->end = end;
+	stream->first = arrivals;
+	stream->unread += cost;
+	if (stream->connection)
+		stream->connection->unread += cost;
 }
 
 void hawser__stream_forget(struct hawser__stream *stream)
@@ -489,9 +506,12 @@ static void tell(struct hawser__stream *stream)
 	struct hawser_call *call = stream->call;
 
 	hawser__list_unlink(&stream->blocked);
-	stream->on_writable = NULL;
 	if (!call->is_outgoing)
 		hawser__incoming_unstall(incoming_of(call));
+	/* One thing of a call at a time: it is blocked again when its handler has returned. */
+	if (callback && !call->is_outgoing && hawser__pool_puts_off_writable(incoming_of(call)))
+		return;
+	stream->on_writable = NULL;
 	if (callback)
 		callback(call->is_outgoing ? call : hawser__incoming_handle(incoming_of(call)),
 			 data);

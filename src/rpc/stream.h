@@ -66,6 +66,8 @@ void hawser__stream_window(struct hawser__connection *connection, uint64_t id, u
 
 /** Of a pulled stream: the next whole message, which is the caller's then, or NULL. */
 struct hawser__arrival *hawser__stream_take(struct hawser__stream *stream);
+/** Messages that were taken, and are to be the next ones again. */
+void hawser__stream_put_back(struct hawser__stream *stream, struct hawser__arrival *arrivals);
 /** So much was taken off its receiver's hands: the peer may send more. Without memory to say so it
  * is owed that, and told later. */
 void hawser__stream_taken(struct hawser__stream *stream, size_t cost);

@@ -7,11 +7,11 @@
  *     build/tests/bench/hawser-peer server tcp:0 loop          (prints the port)
  *     build/tests/bench/hawser-peer client tcp:PORT W2 async --peer hawser --pid SERVER
  *
- * The server runs one libevent loop. The client's modes: block, blocking stubs;
- * async, asynchronous stubs on one event_base. After that may come -plain, the same
- * without a session, to see what that costs; and -up, -down or -down-raw: the payload goes one
- * way only, and with the last the server sends it without packing it each time. All use the
- * defaults that a user gets, but for the limits that W4, W6 and W11 exceed. */
+ * The server runs one libevent loop; with mode pool its handlers run on the worker pool. The
+ * client's modes: block, blocking stubs; async, asynchronous stubs on one event_base. After that
+ * may come -plain, the same without a session, to see what that costs; and -up, -down or -down-raw:
+ * the payload goes one way only, and with the last the server sends it without packing it each
+ * time. All use the defaults that a user gets, but for the limits that W4, W6 and W11 exceed. */
 
 #include "peer.h"
 #include <stdio.h>
@@ -21,6 +21,8 @@
 static const char info[] = "hawser loop block tcp,unix W1,W11\n"
 			   "hawser loop async tcp,unix W2,W3,W4a,W4b,W5,W6\n"
 			   "hawser-async loop async tcp,unix W1\n"
+			   "hawser-pool pool block tcp,unix W1\n"
+			   "hawser-pool pool async tcp,unix W2,W3\n"
 			   "hawser-plain loop block-plain tcp,unix W1\n"
 			   "hawser-plain loop async-plain tcp,unix W2,W5,W6\n"
 			   "hawser-up loop block-up tcp,unix W11\n"
@@ -91,11 +93,12 @@ int main(int argc, char **argv)
 	static struct bench bench;
 
 	bench_parse(&bench, argc, argv, info);
-	if (bench.is_server && !strcmp(bench.mode, "loop"))
+	if (bench.is_server && (!strcmp(bench.mode, "loop") || !strcmp(bench.mode, "pool")))
 		return peer_serve(&bench);
 	if (bench.is_server || !run_client(&bench)) {
 		fprintf(stderr,
-			"error: mode \"%s\" is unknown here; a server has loop, a client async, "
+			"error: mode \"%s\" is unknown here; a server has loop and pool, a client "
+			"async, "
 			"and block for W1, W4 and W11\n",
 			bench.mode);
 		return 2;

@@ -173,6 +173,7 @@ int peer_serve(const struct bench *bench)
 	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
 	struct store store = {.payload = NULL};
 	struct hawser_server *server;
+	bool is_pooled = !strcmp(bench->mode, "pool");
 	struct hawser_error error;
 	const char *bound;
 	char address[320];
@@ -190,6 +191,8 @@ int peer_serve(const struct bench *bench)
 		snprintf(address, sizeof address, "tcp:127.0.0.1:%d", bench->port);
 	if (hawser_bench_echo_register(server, &echo_service, NULL, &error) < 0 ||
 	    hawser_bench_bulk_register(server, &bulk_service, &store, &error) < 0 ||
+	    (is_pooled &&
+	     hawser_server_set_blocking(server, hawser_bench_echo_descriptor.name, &error) < 0) ||
 	    hawser_server_listen(server, address, &error) < 0)
 		peer_fail("listen", &error);
 	bound = hawser_server_address(server, 0);

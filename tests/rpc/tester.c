@@ -155,6 +155,17 @@ static void on_order(struct hawser_call *call, const Rpctest__Payload *request, 
 	rpctest_tester_order_reply(call, request);
 }
 
+static void on_toil(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct tester *tester = data;
+	tester_stream_fn *toil = atomic_load(&tester->on_toil);
+
+	if (toil)
+		toil(call, request, tester);
+	else
+		note(tester, rpctest_tester_toil_reply(call, request));
+}
+
 const struct rpctest_tester_service tester_handlers = {
 	.echo = on_echo,
 	.fail = on_fail,
@@ -168,6 +179,7 @@ const struct rpctest_tester_service tester_handlers = {
 	.order = on_order,
 	.mirror = tester_mirror,
 	.mirrors = tester_mirrors,
+	.toil = on_toil,
 	.grow = on_grow,
 	.reflect = on_reflect,
 	.time_left = on_time_left,
@@ -258,6 +270,9 @@ void tester_init(struct tester *tester, enum transport transport,
 	ck_assert_msg(tester->server, "%s", tester->error.message);
 	r = rpctest_tester_register(tester->server, &tester_handlers, tester, &tester->error);
 	ck_assert_msg(r == 0, "%s", tester->error.message);
+	if (getenv("HAWSER_TEST_BLOCKING"))
+		ck_assert_int_eq(hawser_server_set_blocking(tester->server, "rpctest.Tester", NULL),
+				 0);
 	if (transport == OVER_UNIX)
 		directory_make(tester->directory, sizeof tester->directory);
 	address_make(tester->address, transport, tester->directory);

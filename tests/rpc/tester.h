@@ -35,6 +35,7 @@ enum method {
 	ORDER,
 	MIRROR,
 	MIRRORS,
+	TOIL,
 };
 
 static inline const struct hawser_method *method_of(enum method method)
@@ -45,7 +46,7 @@ static inline const struct hawser_method *method_of(enum method method)
 struct tester;
 struct reversed;
 
-/** What a test puts in the place of the handlers of Gather and Chat. */
+/** What a test puts in the place of the handlers of Gather and Chat, or of Toil. */
 typedef void tester_stream_fn(struct hawser_call *call, const Rpctest__Payload *request_or_null,
 			      struct tester *tester);
 
@@ -83,6 +84,7 @@ struct tester {
 
 	/* NULL: Gather and Chat do what test.proto says. */
 	_Atomic(tester_stream_fn *) on_stream;
+	_Atomic(tester_stream_fn *) on_toil;
 	atomic_ullong n_requests; /* messages that these took */
 	atomic_ullong n_replies;  /* messages that Watch, Chat and Mirrors gave */
 };
