@@ -97,6 +97,11 @@ struct hawser_client_options {
 	/** Calls of the server's in flight, for a client that serves; more fail RESOURCE_EXHAUSTED;
 	 * 1,024. */
 	unsigned max_calls;
+	/** Threads for the handlers of a client that serves without a base; they start on demand; 8.
+	 * At most 1,024. */
+	unsigned worker_threads;
+	/** Calls that wait for such a thread; more fail RESOURCE_EXHAUSTED at once; 1,024. */
+	unsigned worker_queue;
 };
 
 /** Counters since the client was made, and what is there now. */

@@ -69,6 +69,10 @@ static int check_options(struct hawser_client_options *checked,
 		return hawser__error_set(error, -EINVAL,
 					 "client options: the name has more than %d bytes",
 					 NAME_MAX_BYTES);
+	if (checked->worker_threads > HAWSER__WORKERS_MOST)
+		return hawser__error_set(error, -EINVAL,
+					 "client options: worker_threads can be at most %d",
+					 HAWSER__WORKERS_MOST);
 	if (checked->listens && strlen(checked->listens) >= HAWSER_PEER_ADDRESS_SIZE)
 		return hawser__error_set(error, -EINVAL,
 					 "client options: listens has more than %d bytes",

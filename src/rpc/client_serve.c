@@ -72,13 +72,54 @@ static int check(struct hawser_client *client, const char *what, struct hawser_e
 	return r;
 }
 
-static void begin(struct hawser_client *client)
+/* ---- its handlers ---- */
+
+/* Something was posted, or an alarm is due before the others. */
+static void stir(void *data)
+{
+	struct hawser_client *client = data;
+
+	if (!hawser__loop_is_here(client->loop)) {
+		/* Whoever has the lock runs what was posted, on the way out. */
+		hawser__client_lock(client);
+		hawser__client_unlock(client);
+		return;
+	}
+	pthread_cond_signal(&client->keeper_wake);
+	if (client->reader == HAWSER__READER_KEEPER && client->is_receiving)
+		hawser__loop_wake(client->loop);
+}
+
+/* Threads for handlers that may block. Without a base all run there: who receives has the client's
+ * lock, and must not wait. */
+static int begin_pool(struct hawser_client *client)
+{
+	const struct hawser_client_options *options = &client->options;
+	struct hawser__worker_pool_setup setup = hawser__default_pool;
+	int r = options->base ? 0 : hawser__loop_watch_bare(client->loop, stir, client);
+
+	if (options->worker_threads)
+		setup.max_threads = options->worker_threads;
+	if (options->worker_queue)
+		setup.max_queued = options->worker_queue;
+	return r < 0 ? r : hawser__dispatch_init(&client->dispatch, &setup);
+}
+
+static void set_pooled(struct hawser__entry *entry, void *data)
+{
+	(void)data;
+	entry->stages |= 1u << HAWSER__STAGE_POOL;
+}
+
+static int begin(struct hawser_client *client)
 {
 	struct hawser__serving *serving = &client->serving;
+	int r;
 
 	if (!serving->loop) {
-		/* Without memory calls that need a thread are refused. */
-		hawser__dispatch_init(&client->dispatch, &hawser__default_pool);
+		r = begin_pool(client);
+		if (r < 0)
+			return r;
 		hawser__serving_init(serving, client->loop, &client->registry, &client->dispatch);
 		serving->max_request_bytes = client->options.max_reply_bytes;
 		serving->max_reply_bytes = client->options.max_request_bytes;
@@ -87,6 +128,7 @@ static void begin(struct hawser_client *client)
 	}
 	if (client->connection)
 		client->connection->serving = serving;
+	return 0;
 }
 
 static void changed(struct hawser_client *client)
@@ -101,13 +143,17 @@ static void changed(struct hawser_client *client)
 static int add(struct hawser_client *client, const struct hawser_service *service,
 	       const void *handlers, void *data, struct hawser_error *error)
 {
-	int r = hawser__registry_add(&client->registry, service, handlers, data, error);
+	int r = begin(client);
 
-	if (r == 0) {
-		begin(client);
-		changed(client);
-	}
-	return r;
+	if (r < 0)
+		return hawser__error_set(error, r, "register: out of memory");
+	r = hawser__registry_add(&client->registry, service, handlers, data, error);
+	if (r < 0)
+		return r;
+	if (!client->options.base)
+		hawser__registry_each(&client->registry, service->name, set_pooled, NULL);
+	changed(client);
+	return 0;
 }
 
 int hawser_client_add(struct hawser_client *client, const struct hawser_service *service,

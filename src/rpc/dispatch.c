@@ -7,6 +7,7 @@
 #include "rpc/dispatch_pool.h"
 #include "util/alloc.h"
 #include <errno.h>
+#include <hawser/peer.h>
 
 static const struct hawser__stage_ops *ops_of(const struct hawser__ticket *ticket)
 {
@@ -75,6 +76,9 @@ void hawser__dispatch_call(struct hawser__incoming *incoming, struct hawser__arr
 	ticket->loop = incoming->serving->loop;
 	ticket->request = request;
 	incoming->ticket = ticket;
+	/* Its handler may ask for it on another thread. */
+	if (!incoming->peer)
+		incoming->peer = hawser_peer_ref(incoming->connection->peer);
 	advance(ticket);
 }
 

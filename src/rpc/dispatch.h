@@ -81,6 +81,7 @@ struct hawser__dispatch {
 
 /** What a pool is like unless somebody says otherwise. */
 extern const struct hawser__worker_pool_setup hawser__default_pool;
+enum { HAWSER__WORKERS_MOST = 1024 };
 
 /** With a pool that has no thread yet. 0 or -ENOMEM. */
 int hawser__dispatch_init(struct hawser__dispatch *dispatch,

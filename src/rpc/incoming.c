@@ -259,7 +259,8 @@ void hawser__incoming_keep(struct hawser__incoming *incoming)
 	is_found = hawser__call_table_insert_peers(&connection->calls, &incoming->call) == 0;
 	hawser__list_append(&connection->incoming, &incoming->link);
 	incoming->is_linked = true;
-	incoming->peer = hawser_peer_ref(connection->peer);
+	if (!incoming->peer)
+		incoming->peer = hawser_peer_ref(connection->peer);
 	if (incoming->call.deadline_ms != UINT64_MAX)
 		hawser__loop_set_alarm(connection->loop, &incoming->alarm,
 				       incoming->call.deadline_ms);

@@ -445,6 +445,8 @@ void hawser_server_free(struct hawser_server *server)
 		hawser__loop_adopt(&worker->loop);
 		hawser__worker_cut(worker);
 		hawser__peers_end(&worker->peers);
+		/* Who waits on the pool for an answer from here gets it now. */
+		hawser__loop_run_posts(&worker->loop);
 	}
 	/* Their calls are cancelled by now, and what they answer is still to be posted. */
 	hawser__dispatch_stop(&server->dispatch);

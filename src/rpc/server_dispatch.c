@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { WORKERS_MOST = 1024 };
-
 static void set_stage(struct hawser__entry *entry, void *data)
 {
 	entry->stages |= *(const unsigned *)data;
@@ -37,10 +35,10 @@ int hawser_server_set_blocking(struct hawser_server *server, const char *scope,
 
 int hawser__server_check_pool(struct hawser_server_options *options, struct hawser_error *error)
 {
-	if (options->worker_threads > WORKERS_MOST)
+	if (options->worker_threads > HAWSER__WORKERS_MOST)
 		return hawser__error_set(error, -EINVAL,
 					 "server options: %u worker_threads; up to %d are possible",
-					 options->worker_threads, WORKERS_MOST);
+					 options->worker_threads, HAWSER__WORKERS_MOST);
 	if (options->worker_name && strlen(options->worker_name) > HAWSER__POOL_NAME_MAX)
 		return hawser__error_set(
 			error, -EINVAL, "server options: worker_name \"%s\" has more than %d bytes",

@@ -3,6 +3,7 @@
 #include "caller.h"
 #include "support/suite.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -236,6 +237,166 @@ START_TEST(service_that_is_not_offered_fails_at_once)
 }
 END_TEST
 
+/* ---- a client without a base ---- */
+
+/* The server runs on its own thread, and its handler waits for its caller's answer. */
+struct blocking {
+	struct hawser_server *server;
+	pthread_t thread;
+	char directory[128];
+	struct hawser_client *client;
+	struct hawser_peer *peer;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned n_served;
+};
+
+static void deep_client_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data);
+static void deep_server_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data);
+
+/* Asks the other end with a number that is less by one, and waits. */
+static void ask_deeper(struct hawser_call *call, struct hawser_client *client,
+		       const Rpctest__Payload *request)
+{
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	Rpctest__Payload deeper = *request, *reply = NULL;
+
+	deeper.number--;
+	context.parent = call;
+	if (rpctest_tester_echo(client, &deeper, &reply, &context) == HAWSER_OK) {
+		reply->number++;
+		rpctest_tester_echo_reply(call, reply);
+		rpctest__payload__free_unpacked(reply, NULL);
+	} else {
+		hawser_call_fail(call, context.error.status, "%s", context.error.message);
+	}
+	hawser_context_clear(&context);
+}
+
+static void deep_client_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct blocking *blocking = data;
+
+	pthread_mutex_lock(&blocking->lock);
+	blocking->n_served++;
+	pthread_mutex_unlock(&blocking->lock);
+	if (request->number <= 0)
+		rpctest_tester_echo_reply(call, request);
+	else
+		ask_deeper(call, blocking->client, request);
+}
+
+static void deep_server_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+{
+	struct blocking *blocking = data;
+	struct hawser_peer *peer = hawser_call_from(call);
+
+	pthread_mutex_lock(&blocking->lock);
+	hawser_peer_unref(blocking->peer);
+	blocking->peer = hawser_peer_ref(peer);
+	pthread_cond_signal(&blocking->changed);
+	pthread_mutex_unlock(&blocking->lock);
+	if (request->number <= 0)
+		rpctest_tester_echo_reply(call, request);
+	else
+		ask_deeper(call, hawser_peer_client(peer), request);
+	hawser_peer_unref(peer);
+}
+
+static const struct rpctest_tester_service deep_client = {.echo = deep_client_echo};
+static const struct rpctest_tester_service deep_server = {.echo = deep_server_echo};
+
+static void *run_server(void *data)
+{
+	hawser_server_run(data, NULL);
+	return NULL;
+}
+
+static void blocking_start(struct blocking *blocking, int stamp)
+{
+	char address[ADDRESS_SIZE];
+	struct hawser_server_options server = tester_options();
+	struct hawser_client_options client = HAWSER_CLIENT_OPTIONS_INIT;
+	struct hawser_error error = {.message = ""};
+
+	memset(blocking, 0, sizeof *blocking);
+	pthread_mutex_init(&blocking->lock, NULL);
+	pthread_cond_init(&blocking->changed, NULL);
+	server.worker_threads = 32;
+	client.worker_threads = 32;
+	client.name = "remote-7";
+	blocking->server = hawser_server_new(&server, &error);
+	ck_assert_msg(blocking->server, "%s", error.message);
+	directory_make(blocking->directory, sizeof blocking->directory);
+	address_make(address, transport_of(stamp), blocking->directory);
+	ck_assert_int_eq(rpctest_tester_register(blocking->server, &deep_server, blocking, &error),
+			 0);
+	ck_assert_int_eq(hawser_server_set_blocking(blocking->server, "rpctest.Tester", &error), 0);
+	ck_assert_int_eq(hawser_server_listen(blocking->server, address, &error), 0);
+	ck_assert_int_eq(pthread_create(&blocking->thread, NULL, run_server, blocking->server), 0);
+	blocking->client =
+		hawser_client_new(hawser_server_address(blocking->server, 0), &client, &error);
+	ck_assert_msg(blocking->client, "%s", error.message);
+	ck_assert_msg(rpctest_tester_offer(blocking->client, &deep_client, blocking, &error) == 0,
+		      "%s", error.message);
+}
+
+static void blocking_stop(struct blocking *blocking)
+{
+	hawser_client_free(blocking->client);
+	hawser_peer_unref(blocking->peer);
+	hawser_server_stop(blocking->server);
+	pthread_join(blocking->thread, NULL);
+	hawser_server_free(blocking->server);
+	directory_remove(blocking->directory);
+	pthread_cond_destroy(&blocking->changed);
+	pthread_mutex_destroy(&blocking->lock);
+}
+
+START_TEST(both_ends_wait_for_each_other_in_depth)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT, *reply = NULL;
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct blocking blocking;
+
+	blocking_start(&blocking, _i);
+	for (int depth = 0; depth <= 20; depth += 4) {
+		request.number = depth;
+		ck_assert_msg(rpctest_tester_echo(blocking.client, &request, &reply, &context) ==
+				      HAWSER_OK,
+			      "%s", context.error.message);
+		ck_assert_int_eq(reply->number, depth);
+		rpctest__payload__free_unpacked(reply, NULL);
+	}
+	hawser_context_clear(&context);
+	blocking_stop(&blocking);
+}
+END_TEST
+
+/* Nobody calls at the client, which is to serve all the same. */
+START_TEST(quiet_client_serves)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT, *reply = NULL;
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct blocking blocking;
+
+	blocking_start(&blocking, _i);
+	ck_assert_int_eq(rpctest_tester_echo(blocking.client, &request, &reply, NULL), HAWSER_OK);
+	rpctest__payload__free_unpacked(reply, NULL);
+	for (unsigned i = 0; i < 200; i++) {
+		request.id = i;
+		ck_assert_msg(rpctest_tester_echo(hawser_peer_client(blocking.peer), &request,
+						  &reply, &context) == HAWSER_OK,
+			      "%s", context.error.message);
+		ck_assert_uint_eq(reply->id, i);
+		rpctest__payload__free_unpacked(reply, NULL);
+	}
+	hawser_context_clear(&context);
+	ck_assert_uint_eq(blocking.n_served, 200);
+	blocking_stop(&blocking);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *made = suite_create("rpc/peers");
@@ -246,6 +407,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(tcase, peer_that_is_gone_says_so, 0, TRANSPORTS);
 	tcase = suite_case(made, "what is offered");
 	tcase_add_loop_test(tcase, service_that_is_not_offered_fails_at_once, 0, TRANSPORTS);
+	tcase = suite_case(made, "without a base");
+	tcase_add_loop_test(tcase, both_ends_wait_for_each_other_in_depth, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, quiet_client_serves, 0, TRANSPORTS);
 	return made;
 }
 
