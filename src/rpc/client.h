@@ -50,6 +50,7 @@ struct hawser_client {
 	struct hawser__dispatch dispatch;
 	struct hawser__serving serving; /* its loop is NULL: nothing is offered */
 	bool has_said_hello;            /* in the open that was sent last */
+	bool is_introduced;             /* the server knows from a hello who we are */
 	bool is_replaced; /* the server wants it no more: it does not connect again by itself */
 
 	/* ---- on an event_base ---- */

@@ -27,9 +27,11 @@ void hawser__client_add_hello(struct hawser_client *client, Hawser__Open *open,
 	static Hawser__Hello empty = HAWSER__HELLO__INIT;
 
 	client->has_said_hello = true;
+	client->is_introduced = false;
 	/* One that offers nothing any more says so, too: its session may know better. */
 	if (!make_hello(client, hello) && !hawser__client_serves(client))
 		return;
+	client->is_introduced = true;
 	open->hello = hello;
 	if (protobuf_c_message_get_packed_size(&open->base) + HAWSER__FRAME_PREFIX <=
 	    HAWSER__FRAME_OPEN_LIMIT)
@@ -45,9 +47,11 @@ void hawser__client_say_hello(struct hawser_client *client)
 
 	/* One that offers nothing any more says so, too. */
 	make_hello(client, &hello);
+	if (!client->is_introduced)
+		hello.name = client->name;
 	/* Without memory the server believes what it was told last. */
 	if (hawser__connection_put(client->connection, HAWSER__FRAME_HELLO, &hello.base) == 0)
-		client->has_said_hello = true;
+		client->has_said_hello = client->is_introduced = true;
 	hawser__hello_unmake(&hello);
 	hawser__connection_flush_soon(client->connection);
 }

@@ -189,7 +189,7 @@ void hawser__server_answer(struct hawser__connection *connection, const Hawser__
 static void on_hello(struct hawser__connection *connection, const Hawser__Hello *hello)
 {
 	/* Without memory what it said before stands. */
-	if (hawser__peer_hello(connection, connection->peer ? NULL : "", hello,
+	if (hawser__peer_hello(connection, connection->peer ? NULL : hello->name, hello,
 			       &worker_of(connection)->peers, NULL) == 0)
 		hawser__hub_join(connection);
 }
