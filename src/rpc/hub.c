@@ -176,7 +176,8 @@ static int close_peer(struct hawser_peer *peer, const char *text)
 
 int hawser_hub_close(struct hawser_hub *hub, struct hawser_peer *peer, const char *text)
 {
-	if (!hub || !peer)
+	/* A client's own peer is its server. */
+	if (!hub || !peer || !peer->owns_client)
 		return -EINVAL;
 	return close_peer(peer, text ? text : "closed by the server");
 }
@@ -196,25 +197,42 @@ static bool offers(const Hawser__Hello *hello, const char *service)
 	return false;
 }
 
+/* Whose place one of that name takes; NULL: nobody's, or that is not for it to take. With the lock.
+ */
+static struct hawser__hub_member *displaced(const struct hawser_hub *hub, const char *name)
+{
+	struct hawser__hub_member *other = NULL;
+
+	if (hub->options.duplicates != HAWSER_DUPLICATE_ALLOW)
+		other = find(hub, name);
+	if (other && hub->options.duplicates == HAWSER_DUPLICATE_REFUSE && !is_away(other->peer))
+		return NULL;
+	return other;
+}
+
 /* What keeps it out; NULL: nothing. With the lock. */
 static const char *obstacle(const struct hawser_hub *hub, const char *name, uint64_t identity,
 			    char *text, size_t size)
 {
-	const struct hawser__hub_member *other;
+	const struct hawser__hub_member *other = displaced(hub, name);
+	size_t n = hub->n_members, n_alike = count_of(hub, identity);
 
-	if (hub->n_members >= hub->options.max_peers)
-		snprintf(text, size, "%zu peers are connected, the limit is %u", hub->n_members,
-			 hub->options.max_peers);
-	else if (count_of(hub, identity) >= hub->options.max_peers_per_identity)
-		snprintf(text, size,
-			 "%zu peers of this user or address are connected, the limit is %u",
-			 count_of(hub, identity), hub->options.max_peers_per_identity);
-	else if (hub->options.duplicates == HAWSER_DUPLICATE_REFUSE && (other = find(hub, name)) &&
-		 !is_away(other->peer))
+	if (other) {
+		n--;
+		n_alike -= other->identity == identity;
+	}
+	if (!other && hub->options.duplicates == HAWSER_DUPLICATE_REFUSE && find(hub, name))
 		snprintf(
 			text, size,
 			"a peer of the name \"%.64s\" is connected already; give each its own name",
 			name);
+	else if (n >= hub->options.max_peers)
+		snprintf(text, size, "%zu peers are connected, the limit is %u", n,
+			 hub->options.max_peers);
+	else if (n_alike >= hub->options.max_peers_per_identity)
+		snprintf(text, size,
+			 "%zu peers of this user or address are connected, the limit is %u",
+			 n_alike, hub->options.max_peers_per_identity);
 	else
 		return NULL;
 	return text;
@@ -242,24 +260,25 @@ static void on_tell(struct hawser__deferred *deferred)
 	hawser__hub_settle(member->peer);
 }
 
-/* Who has the name has to go, or is out of the way already. With the lock; a reference. */
-static struct hawser_peer *displace(struct hawser_hub *hub, const char *name)
+/* Takes a member in, and out the one whose place it takes: a reference to that, or NULL. 0 or
+ * -ENOMEM: nothing has changed. With the lock. */
+static int take_place(struct hawser_hub *hub, struct hawser__hub_member *member,
+		      struct hawser_peer **former)
 {
-	struct hawser__hub_member *other;
+	struct hawser__hub_member *other = displaced(hub, member->peer->name);
+	int r = enter(hub, member);
 
-	if (hub->options.duplicates == HAWSER_DUPLICATE_ALLOW)
-		return NULL;
-	other = find(hub, name);
-	if (!other)
-		return NULL;
-	leave(hub, other);
-	return hawser_peer_ref(other->peer);
+	if (r == 0 && other) {
+		leave(hub, other);
+		*former = hawser_peer_ref(other->peer);
+	}
+	return r;
 }
 
 void hawser__hub_join(struct hawser__connection *connection)
 {
 	struct hawser_hub *hub = hub_of(connection);
-	struct hawser_peer *peer = connection->peer, *other = NULL;
+	struct hawser_peer *peer = connection->peer, *former = NULL;
 	struct hawser__hub_member *member;
 	char text[HAWSER_ERROR_MESSAGE_SIZE];
 	const char *why = NULL;
@@ -283,15 +302,12 @@ void hawser__hub_join(struct hawser__connection *connection)
 	pthread_mutex_lock(&hub->lock);
 	/* Others may have come in since it was admitted. */
 	why = obstacle(hub, peer->name, member->identity, text, sizeof text);
-	if (!why) {
-		other = displace(hub, peer->name);
-		if (enter(hub, member) < 0)
-			why = "out of memory";
-	}
+	if (!why && take_place(hub, member, &former) < 0)
+		why = "out of memory";
 	pthread_mutex_unlock(&hub->lock);
-	if (other) {
-		close_peer(other, "another peer of the same name has taken its place");
-		hawser_peer_unref(other);
+	if (former) {
+		close_peer(former, "another peer of the same name has taken its place");
+		hawser_peer_unref(former);
 	}
 	if (why) {
 		free(member);

@@ -113,12 +113,28 @@ static int copy_hello(const Hawser__Hello *hello, const char *name, Hawser__Hell
 	return *copy ? 0 : -ENOMEM;
 }
 
+static bool says_the_same(const Hawser__Hello *hello, const Hawser__Hello *other)
+{
+	if (hello->n_services != other->n_services || hello->n_labels != other->n_labels ||
+	    strcmp(hello->address, other->address) != 0)
+		return false;
+	for (size_t i = 0; i < hello->n_services; i++)
+		if (strcmp(hello->services[i], other->services[i]) != 0)
+			return false;
+	for (size_t i = 0; i < hello->n_labels; i++)
+		if (strcmp(hello->labels[i]->key, other->labels[i]->key) != 0 ||
+		    strcmp(hello->labels[i]->value, other->labels[i]->value) != 0)
+			return false;
+	return true;
+}
+
 int hawser__peer_hello(struct hawser__connection *connection, const char *name,
 		       const Hawser__Hello *hello, struct hawser__peers *peers,
 		       struct hawser_client *client)
 {
 	struct hawser_peer *peer = connection->peer;
 	Hawser__Hello *copy, *old;
+	bool is_changed;
 	int r = copy_hello(hello, name ? name : peer ? peer->name : "", &copy);
 
 	if (r == 0 && !peer) {
@@ -133,15 +149,18 @@ int hawser__peer_hello(struct hawser__connection *connection, const char *name,
 	pthread_mutex_lock(&peer->lock);
 	old = peer->hello;
 	peer->hello = copy;
-	if (name)
+	/* The hub finds it by the name that it came with. */
+	if (name && !peer->member)
 		snprintf(peer->name, sizeof peer->name, "%s", name);
 	hawser__connection_peer(connection, peer->address, sizeof peer->address);
 	pthread_mutex_unlock(&peer->lock);
+	/* Whoever comes back says again what it said before. */
+	is_changed = old && copy ? !says_the_same(old, copy) : old != copy;
 	if (old)
 		hawser__hello__free_unpacked(old, NULL);
 	/* The next call of each method looks again. */
 	connection->last_method = NULL;
-	hawser__hub_note(peer, old != NULL);
+	hawser__hub_note(peer, is_changed);
 	return 0;
 }
 
