@@ -172,11 +172,11 @@ static int begin(struct hawser__arrival *arrival, const uint8_t *data, size_t le
 		find_body(arrival, data, length);
 	/* The field stays, with a length of 0. */
 	if (arrival->field) {
-		arrival->body = hawser__block_take(arrival->loop, arrival->body_length);
+		arrival->body = hawser__block_take(arrival->body_length);
 		arrival->packed =
 			arrival->body ? hawser__malloc(arrival->size - arrival->body_length) : NULL;
 	} else {
-		arrival->packed = hawser__block_take(arrival->loop, arrival->size + !arrival->size);
+		arrival->packed = hawser__block_take(arrival->size + !arrival->size);
 	}
 	return arrival->packed ? 0 : -ENOMEM;
 }

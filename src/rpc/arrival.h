@@ -19,7 +19,7 @@ struct hawser__arrival {
 	size_t received;              /* of that */
 	size_t cost;                  /* what it took from the window and was not given back yet */
 	const ProtobufCMessageDescriptor *type; /* NULL: is not going to be unpacked */
-	struct hawser__loop *loop;              /* for large blocks; NULL: from malloc */
+	struct hawser__loop *loop;              /* where large blocks go; NULL: back to malloc */
 	/* The packed message; without the body, in whose place the field is empty. */
 	uint8_t *packed;
 	size_t length;
@@ -39,8 +39,8 @@ struct hawser__arrival {
 	size_t left;
 };
 
-/** One of `size` bytes, to be gathered. `type` NULL: it stays packed. The loop's memory is used if
- * there is one; see block.h. NULL without memory. */
+/** One of `size` bytes, to be gathered. `type` NULL: it stays packed. `loop`: where its
+ * memory goes afterwards (block.h), or NULL. NULL without memory. */
 struct hawser__arrival *hawser__arrival_new(struct hawser__loop *loop,
 					    const ProtobufCMessageDescriptor *type, size_t size);
 /** One that is whole, in the bytes of a frame. */

@@ -12,7 +12,7 @@ enum {
 	/* Is packed without a look aside: less than a time slice by far. */
 	PART_BYTES = 256 * 1024,
 	/* Who keeps the CPU for longer does not want it for a moment only … */
-	LONG_US = 500,
+	LONG_US = 2500,
 	/* … and gets it so much later again. */
 	PAUSE_US = 10 * 1000,
 };
@@ -75,7 +75,7 @@ void hawser__content_pack_for(struct hawser__content *content, size_t limit,
 
 	if (content->length <= HAWSER__PIECE_BYTES || content->length > limit || content->loan)
 		return;
-	block = hawser__block_take(loop, sizeof *block + content->length);
+	block = hawser__block_take(sizeof *block + content->length);
 	content->loan = block ? hawser__loan_new(release, block) : NULL;
 	if (!content->loan) {
 		free(block);

@@ -153,7 +153,7 @@ START_TEST(memory_goes_back_to_the_loop)
 	hawser__loan_unref(content.loan);
 	/* There it is. */
 	ck_assert_ptr_nonnull(loop.blocks);
-	block = hawser__block_take(&loop, size);
+	block = hawser__block_take(size);
 	ck_assert(content.packed > (uint8_t *)block && content.packed < (uint8_t *)block + 100);
 	hawser__block_give(&loop, block);
 	hawser__loop_deinit(&loop);
