@@ -12,6 +12,8 @@ enum {
 	PEER_LARGEST_MESSAGE = 256 << 20,
 	/* Such a message and what is beside it. */
 	PEER_LARGEST_LOG = 2 * PEER_LARGEST_MESSAGE,
+	/* A reply from so many bytes on is made on a thread of its own: all of W11, no other. */
+	PEER_LONG_WORK = 32 << 20,
 };
 
 /** Which way the payload goes; the other way goes a small message. */
@@ -25,6 +27,16 @@ _Noreturn void peer_fail(const char *what, const struct hawser_error *error);
 
 /** hawser-peer server: until SIGTERM. */
 int peer_serve(const struct bench *bench);
+
+/** A thread, and what it does, one job after the other. */
+struct peer_worker;
+typedef void peer_job_fn(struct hawser_call *call, const void *request, void *data);
+struct peer_worker *peer_worker_new(void);
+/** When it has done all. */
+void peer_worker_free(struct peer_worker *worker);
+/** `request` is the call's, which `run` answers. */
+void peer_worker_add(struct peer_worker *worker, peer_job_fn *run, struct hawser_call *call,
+		     const void *request, void *data);
 
 /** A client at the address of the command line; a blocking one, without a base, is connected. */
 struct hawser_client *peer_make_client(const struct bench *bench, struct event_base *base);

@@ -13,6 +13,9 @@ struct store {
 	uint8_t *payload;
 	size_t bytes;
 	struct packed *packed;
+	/* Of the first store, which is the loop's: who does what takes long, and its own store. */
+	struct peer_worker *worker;
+	struct store *workers;
 };
 
 /* A stream of replies. */
@@ -76,9 +79,19 @@ static struct packed *store_packed(struct store *store, size_t payload_bytes)
 	return packed;
 }
 
-static void echo(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
+static void echo_now(struct hawser_call *call, const void *request, void *data)
 {
 	hawser_bench_echo_echo_reply(call, request);
+}
+
+static void echo(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
+{
+	struct store *store = data;
+
+	if (request->payload.len < PEER_LONG_WORK)
+		echo_now(call, request, NULL);
+	else
+		peer_worker_add(store->worker, echo_now, call, request, NULL);
 }
 
 static void put(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
@@ -97,16 +110,12 @@ static void get_raw(struct hawser_call *call, struct packed *packed)
 			     packed_release, packed);
 }
 
-static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, void *data)
+static void get_now(struct hawser_call *call, const void *request, void *data)
 {
 	Hawser__Bench__EchoMessage message = HAWSER__BENCH__ECHO_MESSAGE__INIT;
+	const Hawser__Bench__Wanted *wanted = request;
 	struct store *store = data;
-	struct packed *packed = wanted->raw ? store_packed(store, wanted->payload_bytes) : NULL;
 
-	if (packed) {
-		get_raw(call, packed);
-		return;
-	}
 	if (!store_reserve(store, wanted->payload_bytes)) {
 		hawser_bench_bulk_get_fail(call, HAWSER_RESOURCE_EXHAUSTED, NULL);
 		return;
@@ -114,6 +123,19 @@ static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, v
 	message.payload.data = store->payload;
 	message.payload.len = wanted->payload_bytes;
 	hawser_bench_bulk_get_reply(call, &message);
+}
+
+static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, void *data)
+{
+	struct store *store = data;
+	struct packed *packed = wanted->raw ? store_packed(store, wanted->payload_bytes) : NULL;
+
+	if (packed)
+		get_raw(call, packed);
+	else if (wanted->payload_bytes < PEER_LONG_WORK)
+		get_now(call, wanted, store);
+	else
+		peer_worker_add(store->worker, get_now, call, wanted, store->workers);
 }
 
 /* ---- the stream ---- */
@@ -171,7 +193,7 @@ static const struct hawser_bench_bulk_service bulk_service = {
 int peer_serve(const struct bench *bench)
 {
 	struct hawser_server_options options = HAWSER_SERVER_OPTIONS_INIT;
-	struct store store = {.payload = NULL};
+	struct store workers = {.payload = NULL}, store = {.workers = &workers};
 	struct hawser_server *server;
 	bool is_pooled = !strcmp(bench->mode, "pool");
 	struct hawser_error error;
@@ -189,19 +211,22 @@ int peer_serve(const struct bench *bench)
 		snprintf(address, sizeof address, "unix:%s", bench->path);
 	else
 		snprintf(address, sizeof address, "tcp:127.0.0.1:%d", bench->port);
-	if (hawser_bench_echo_register(server, &echo_service, NULL, &error) < 0 ||
+	if (hawser_bench_echo_register(server, &echo_service, &store, &error) < 0 ||
 	    hawser_bench_bulk_register(server, &bulk_service, &store, &error) < 0 ||
 	    (is_pooled &&
 	     hawser_server_set_blocking(server, hawser_bench_echo_descriptor.name, &error) < 0) ||
 	    hawser_server_listen(server, address, &error) < 0)
 		peer_fail("listen", &error);
+	store.worker = peer_worker_new();
 	bound = hawser_server_address(server, 0);
 	bench_ready(bench, bench->path ? 0 : atoi(strrchr(bound, ':') + 1));
 	code = hawser_server_run(server, &error);
 	if (code < 0)
 		peer_fail("serve", &error);
+	peer_worker_free(store.worker);
 	hawser_server_free(server);
 	packed_release(store.packed);
 	free(store.payload);
+	free(workers.payload);
 	return 0;
 }
