@@ -1,50 +1,14 @@
 /* Calls from a server to its clients, on the connections that these have opened. */
 
-#include "caller.h"
+#include "both.h"
 #include "support/suite.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A server and a client that serves, on one base: everything on one thread. */
-struct both {
-	struct event_base *base;
-	struct hawser_server *server;
-	struct hawser_client *client;
-	struct hawser_peer *peer; /* as the server saw it last */
-	struct hawser_call *held; /* by either end's handlers */
-	char directory[128];
-	unsigned n_done, n_served;
-	enum hawser_status status;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
-	int64_t number;
-};
+/* ---- handlers that ask back ---- */
 
-/* The client's. */
-static void client_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data)
-{
-	struct both *both = data;
-	Rpctest__Payload reply = *request;
-
-	both->n_served++;
-	reply.number++;
-	rpctest_tester_echo_reply(call, &reply);
-}
-
-static void client_hold(struct hawser_call *call, const Rpctest__Payload *request, void *data)
-{
-	struct both *both = data;
-
-	(void)request;
-	both->n_served++;
-	both->held = call;
-}
-
-static const struct rpctest_tester_service client_handlers = {.echo = client_echo,
-							      .hold = client_hold};
-
-/* The server's: remembers who called, and for a number below 100 asks its caller first. */
 static void on_asked(struct hawser_call *call, const Rpctest__Payload *reply_or_null, void *data)
 {
 	struct hawser_call *first = data;
@@ -57,151 +21,241 @@ static void on_asked(struct hawser_call *call, const Rpctest__Payload *reply_or_
 	hawser_call_free(call);
 }
 
-static void server_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data)
+/* Of either end: for a number below 100 it asks its caller, and gives what that says. */
+static void ask_back(struct hawser_call *call, const Rpctest__Payload *request, void *data)
 {
-	struct both *both = data;
+	struct side *side = data;
+	struct hawser_peer *peer = hawser_call_from(call);
+	Rpctest__Payload other = *request;
 
-	hawser_peer_unref(both->peer);
-	both->peer = hawser_call_from(call);
-	if (request->number >= 100) {
+	side->n_served++;
+	other.number += 100;
+	if (request->number >= 100)
 		rpctest_tester_echo_reply(call, request);
-		return;
-	}
-	if (!rpctest_tester_echo_async(hawser_peer_client(both->peer), request, on_asked, call,
-				       NULL))
+	else if (!rpctest_tester_echo_async(hawser_peer_client(peer), &other, on_asked, call, NULL))
 		hawser_call_fail(call, HAWSER_INTERNAL, "errno %d", errno);
+	/* The call keeps it as long as it needs it. */
+	if (side == &side->both->at_server && !side->both->peer)
+		side->both->peer = peer;
+	else
+		hawser_peer_unref(peer);
 }
 
-static const struct rpctest_tester_service server_handlers = {.echo = server_echo};
-
-static void on_done(struct hawser_call *call, const Rpctest__Payload *reply_or_null, void *data)
-{
-	struct both *both = data;
-
-	both->n_done++;
-	both->status = hawser_call_error(call)->status;
-	snprintf(both->text, sizeof both->text, "%s", hawser_call_error(call)->message);
-	if (reply_or_null)
-		both->number = reply_or_null->number;
-	hawser_call_free(call);
-}
-
-static void both_start(struct both *both, int stamp, bool serves)
-{
-	struct hawser_server_options options = tester_options();
-	struct hawser_client_options client = HAWSER_CLIENT_OPTIONS_INIT;
-	static const struct hawser_label labels[] = {{"site", "lab-2"}, {"rack", "7"}};
-	struct hawser_error error = {.message = ""};
-	char address[ADDRESS_SIZE];
-
-	memset(both, 0, sizeof *both);
-	both->base = event_base_new();
-	options.base = client.base = both->base;
-	options.name = "central";
-	client.name = "remote-7";
-	client.labels = labels;
-	client.n_labels = 2;
-	client.listens = "tcp:10.0.0.7:7000";
-	both->server = hawser_server_new(&options, &error);
-	ck_assert_msg(both->server, "%s", error.message);
-	directory_make(both->directory, sizeof both->directory);
-	address_make(address, transport_of(stamp), both->directory);
-	ck_assert_int_eq(rpctest_tester_register(both->server, &server_handlers, both, &error), 0);
-	ck_assert_msg(hawser_server_listen(both->server, address, &error) == 0, "%s",
-		      error.message);
-	both->client = hawser_client_new(hawser_server_address(both->server, 0), &client, &error);
-	ck_assert_msg(both->client, "%s", error.message);
-	if (serves)
-		ck_assert_msg(rpctest_tester_offer(both->client, &client_handlers, both, &error) ==
-				      0,
-			      "%s", error.message);
-}
-
-static void both_stop(struct both *both)
-{
-	hawser_client_free(both->client);
-	hawser_server_free(both->server);
-	hawser_peer_unref(both->peer);
-	event_base_free(both->base);
-	directory_remove(both->directory);
-}
-
-/* The client calls the server, which gets to know it so. */
-static void meet(struct both *both)
-{
-	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
-
-	request.number = 100;
-	both->n_done = 0;
-	ck_assert_ptr_nonnull(
-		rpctest_tester_echo_async(both->client, &request, on_done, both, NULL));
-	base_run_until(both->base, &both->n_done, 1);
-	ck_assert_msg(both->status == HAWSER_OK, "%s", both->text);
-	ck_assert_int_eq(both->number, 100);
-}
+static const struct rpctest_tester_service askers = {.echo = ask_back};
 
 START_TEST(handler_calls_its_caller)
 {
-	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+	struct both_setup setup = {.of_server = &askers, .of_client = &askers};
 	struct both both;
 
-	both_start(&both, _i, true);
-	request.number = 41;
-	rpctest_tester_echo_async(both.client, &request, on_done, &both, NULL);
-	base_run_until(both.base, &both.n_done, 1);
-	ck_assert_msg(both.status == HAWSER_OK, "%s", both.text);
-	ck_assert_int_eq(both.number, 42);
-	ck_assert_uint_eq(both.n_served, 1);
+	both_start(&both, _i, &setup);
+	both_call_and_wait(&both, both.client, ECHO, 41, NULL);
+	both_assert_ok(&both);
+	ck_assert_int_eq(both.number, 141);
+	ck_assert_uint_eq(both.at_client.n_served, 1);
+	/* So does the client's. */
+	both_call_and_wait(&both, hawser_peer_client(both.peer), ECHO, 42, NULL);
+	both_assert_ok(&both);
+	ck_assert_int_eq(both.number, 142);
+	ck_assert_uint_eq(both.at_server.n_served, 2);
+	ck_assert_uint_eq(both.at_client.n_served, 2);
 	both_stop(&both);
 }
 END_TEST
 
+/* ---- who it is ---- */
+
 START_TEST(server_knows_its_peer)
 {
 	struct hawser_peer_info info = {.size = sizeof info};
+	struct hawser_peer *peer;
 	struct both both;
 	char text[64];
 
-	both_start(&both, _i, true);
-	meet(&both);
-	ck_assert_ptr_nonnull(both.peer);
-	hawser_peer_get_info(both.peer, &info);
+	both_start(&both, _i, NULL);
+	peer = both_meet(&both);
+	hawser_peer_get_info(peer, &info);
 	ck_assert_str_eq(info.name, "remote-7");
 	ck_assert_str_eq(info.listens, "tcp:10.0.0.7:7000");
 	ck_assert_int_eq(info.state, HAWSER_PEER_HERE);
 	ck_assert(strncmp(info.address,
 			  transport_of(_i) == OVER_TCP ? "tcp:127.0.0.1:" : "unix:", 5) == 0);
-	ck_assert(hawser_peer_offers(both.peer, "rpctest.Tester"));
-	ck_assert(!hawser_peer_offers(both.peer, "rpctest.Other"));
-	ck_assert_str_eq(hawser_peer_label(both.peer, "rack", text, sizeof text), "7");
-	ck_assert_ptr_null(hawser_peer_label(both.peer, "row", text, sizeof text));
-	ck_assert_str_eq(hawser_peer_services(both.peer, text, sizeof text), "rpctest.Tester");
+	ck_assert_uint_lt(info.age_ms, 60000);
+	ck_assert_uint_le(info.quiet_ms, info.age_ms);
+	ck_assert(hawser_peer_offers(peer, "rpctest.Tester"));
+	ck_assert(!hawser_peer_offers(peer, "rpctest.Teste"));
+	ck_assert(!hawser_peer_offers(peer, "rpctest.Tester2"));
+	ck_assert(!hawser_peer_offers(peer, ""));
+	ck_assert_str_eq(hawser_peer_label(peer, "rack", text, sizeof text), "7");
+	ck_assert_ptr_null(hawser_peer_label(peer, "row", text, sizeof text));
+	ck_assert_str_eq(hawser_peer_labels(peer, text, sizeof text), "site=lab-2, rack=7");
+	ck_assert_str_eq(hawser_peer_services(peer, text, sizeof text), "rpctest.Tester");
+	/* Cut. */
+	ck_assert_str_eq(hawser_peer_label(peer, "site", text, 4), "lab");
+	ck_assert_str_eq(hawser_peer_labels(peer, text, 7), "site=l");
+	ck_assert_str_eq(hawser_peer_services(peer, text, 3), "rp");
 	both_stop(&both);
 }
 END_TEST
 
-START_TEST(peer_that_is_gone_says_so)
+START_TEST(client_knows_its_server)
+{
+	static const struct hawser_label labels[] = {{"role", "central"}};
+	struct hawser_server_options options = tester_options();
+	struct both_setup setup = {.server = &options};
+	struct hawser_peer_info info = {.size = sizeof info};
+	struct hawser_peer *server, *same;
+	struct both both;
+	char text[64];
+
+	options.name = "the centre";
+	options.labels = labels;
+	options.n_labels = 1;
+	both_start(&both, _i, &setup);
+	ck_assert_ptr_null(hawser_client_peer(both.client));
+	both_meet(&both);
+	server = hawser_client_peer(both.client);
+	ck_assert_ptr_nonnull(server);
+	ck_assert_ptr_eq(hawser_peer_client(server), both.client);
+	hawser_peer_get_info(server, &info);
+	ck_assert_str_eq(info.name, "the centre");
+	ck_assert_str_eq(info.listens, "");
+	ck_assert_int_eq(info.state, HAWSER_PEER_HERE);
+	ck_assert_str_eq(info.address, hawser_server_address(both.server, 0));
+	ck_assert(hawser_peer_offers(server, "rpctest.Tester"));
+	ck_assert_str_eq(hawser_peer_label(server, "role", text, sizeof text), "central");
+	same = hawser_client_peer(both.client);
+	ck_assert_ptr_eq(same, server);
+	hawser_peer_unref(same);
+	/* It may be held for longer than there is a client. */
+	both_free_client(&both);
+	hawser_peer_get_info(server, &info);
+	ck_assert_int_eq(info.state, HAWSER_PEER_GONE);
+	ck_assert_str_eq(info.name, "the centre");
+	hawser_peer_unref(server);
+	both_stop(&both);
+}
+END_TEST
+
+static uint64_t rtt_us(struct hawser_peer *peer)
 {
 	struct hawser_peer_info info = {.size = sizeof info};
-	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT, *reply = NULL;
-	struct hawser_context context = HAWSER_CONTEXT_INIT;
+
+	hawser_peer_get_info(peer, &info);
+	return info.rtt_us;
+}
+
+START_TEST(round_trip_is_measured_at_both_ends)
+{
+	enum { DELAY_MS = 20 };
+	struct hawser_client_options options = HAWSER_CLIENT_OPTIONS_INIT;
+	struct both_setup setup = {.client = &options, .is_relayed = true};
+	struct hawser_peer *server;
+	uint64_t first, second;
 	struct both both;
 
-	both_start(&both, _i, true);
-	meet(&both);
-	hawser_client_free(both.client);
-	both.client = NULL;
+	options.heartbeat_ms = 20;
+	options.silence_timeout_ms = 60000;
+	both_start(&both, _i, &setup);
+	both_meet(&both);
+	server = hawser_client_peer(both.client);
+	/* Once when they have met. */
+	both_until(&both, rtt_us(both.peer) && rtt_us(server));
+	first = rtt_us(both.peer);
+	second = rtt_us(server);
+	ck_assert_uint_lt(first, 60000000);
+	ck_assert_uint_lt(second, 60000000);
+	/* And again with each heartbeat: when it changes, it is told. */
+	relay_set_delay(&both.relay, DELAY_MS);
+	both_until(&both, rtt_us(both.peer) >= 2 * DELAY_MS * 1000 &&
+				  rtt_us(server) >= 2 * DELAY_MS * 1000);
+	hawser_peer_unref(server);
+	both_stop(&both);
+}
+END_TEST
+
+START_TEST(quiet_is_how_long_nothing_was_heard)
+{
+	struct hawser_peer_info before = {.size = sizeof before}, info = {.size = sizeof info};
+	struct both both;
+
+	both_start(&both, _i, NULL);
+	both_meet(&both);
+	hawser_peer_get_info(both.peer, &before);
 	do {
-		event_base_loop(both.base, EVLOOP_ONCE);
 		hawser_peer_get_info(both.peer, &info);
-	} while (info.state != HAWSER_PEER_GONE);
-	ck_assert_ptr_null(rpctest_tester_echo_async(hawser_peer_client(both.peer), &request,
-						     on_done, &both, NULL));
+	} while (info.age_ms < before.age_ms + 20);
+	ck_assert_uint_ge(info.quiet_ms, 20);
+	both_call_and_wait(&both, hawser_peer_client(both.peer), ECHO, 1, NULL);
+	both_assert_ok(&both);
+	hawser_peer_get_info(both.peer, &before);
+	ck_assert_uint_lt(before.quiet_ms, info.quiet_ms);
+	both_stop(&both);
+}
+END_TEST
+
+START_TEST(who_says_nothing_of_itself_is_no_peer)
+{
+	struct hawser_client_options options = HAWSER_CLIENT_OPTIONS_INIT;
+	struct hawser_client *client;
+	struct both both;
+
+	both_start(&both, _i, NULL);
+	/* No labels, no address, nothing offered. */
+	options.base = both.base;
+	client = hawser_client_new(hawser_server_address(both.server, 0), &options, NULL);
+	both_call_and_wait(&both, client, ECHO, 1, NULL);
+	both_assert_ok(&both);
+	ck_assert_ptr_null(both.peer);
+	hawser_client_free(client);
+	both_stop(&both);
+}
+END_TEST
+
+/* ---- gone ---- */
+
+START_TEST(peer_that_is_gone_says_so)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT, *reply = NULL;
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct hawser_client *client;
+	struct both both;
+	char text[64];
+
+	both_start(&both, _i, NULL);
+	client = hawser_peer_client(both_meet(&both));
+	both_free_client(&both);
+	both_until(&both, peer_state(both.peer) == HAWSER_PEER_GONE);
+	errno = 0;
+	ck_assert_ptr_null(rpctest_tester_echo_async(client, &request, both_on_done, &both, NULL));
 	ck_assert_int_eq(errno, EPIPE);
-	ck_assert_int_eq(
-		rpctest_tester_echo(hawser_peer_client(both.peer), &request, &reply, &context),
-		HAWSER_FAILED_PRECONDITION);
+	ck_assert_int_eq(rpctest_tester_echo(client, &request, &reply, &context),
+			 HAWSER_FAILED_PRECONDITION);
 	hawser_context_clear(&context);
+	/* What was known of it still is. */
+	ck_assert_str_eq(hawser_peer_label(both.peer, "site", text, sizeof text), "lab-2");
+	ck_assert(hawser_peer_offers(both.peer, "rpctest.Tester"));
+	both_stop(&both);
+}
+END_TEST
+
+START_TEST(calls_end_when_their_peer_goes)
+{
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct hawser_client *client;
+	struct both both;
+
+	both_start(&both, _i, NULL);
+	client = hawser_peer_client(both_meet(&both));
+	context.timeout_ms = HAWSER_NO_DEADLINE;
+	both_call(&both, client, HOLD, 0, &context);
+	both_until(&both, both.at_client.n_held == 1);
+	both.n_done = 0;
+	both_free_client(&both);
+	both_until(&both, both.n_done == 1);
+	/* Its handler answered in the last moment, or it did not. */
+	if (both.status != HAWSER_ABORTED)
+		both_assert_failed(&both, HAWSER_UNAVAILABLE, HAWSER_OUTCOME_UNKNOWN, "closed");
 	both_stop(&both);
 }
 END_TEST
@@ -210,29 +264,84 @@ END_TEST
 
 START_TEST(service_that_is_not_offered_fails_at_once)
 {
-	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+	struct both_setup setup = {.offers_nothing = true};
 	struct hawser_error error = {.message = ""};
+	struct hawser_client *client;
 	struct both both;
 
-	both_start(&both, _i, false);
-	meet(&both);
-	rpctest_tester_echo_async(hawser_peer_client(both.peer), &request, on_done, &both, NULL);
-	base_run_until(both.base, &both.n_done, 2);
-	ck_assert_int_eq(both.status, HAWSER_UNIMPLEMENTED);
-	ck_assert_str_eq(both.text,
-			 "rpctest.Tester/Echo: the peer \"remote-7\" offers no services");
+	both_start(&both, _i, &setup);
+	client = hawser_peer_client(both_meet(&both));
+	both_call_and_wait(&both, client, ECHO, 1, NULL);
+	both_assert_failed(&both, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
+			   "rpctest.Tester/Echo: the peer \"remote-7\" offers no services");
 	/* Offered later, and withdrawn again. */
-	ck_assert_int_eq(rpctest_tester_offer(both.client, &client_handlers, &both, &error), 0);
-	while (!hawser_peer_offers(both.peer, "rpctest.Tester"))
-		event_base_loop(both.base, EVLOOP_ONCE);
-	rpctest_tester_echo_async(hawser_peer_client(both.peer), &request, on_done, &both, NULL);
-	base_run_until(both.base, &both.n_done, 3);
-	ck_assert_msg(both.status == HAWSER_OK, "%s", both.text);
+	ck_assert_int_eq(
+		rpctest_tester_offer(both.client, &both_at_client, &both.at_client, &error), 0);
+	both_until(&both, hawser_peer_offers(both.peer, "rpctest.Tester"));
+	both_call_and_wait(&both, client, ECHO, 1, NULL);
+	both_assert_ok(&both);
 	ck_assert_int_eq(hawser_client_remove(both.client, &rpctest_tester_descriptor, &error), 0);
 	ck_assert_int_eq(hawser_client_remove(both.client, &rpctest_tester_descriptor, &error),
 			 -ENOENT);
-	while (hawser_peer_offers(both.peer, "rpctest.Tester"))
-		event_base_loop(both.base, EVLOOP_ONCE);
+	ck_assert_str_eq(error.message, "withdraw rpctest.Tester: the client does not offer it");
+	both_until(&both, !hawser_peer_offers(both.peer, "rpctest.Tester"));
+	both_call_and_wait(&both, client, ECHO, 1, NULL);
+	both_assert_failed(&both, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT, "no services");
+	both_stop(&both);
+}
+END_TEST
+
+START_TEST(text_tells_what_is_offered_instead)
+{
+	static const struct rpctest_second_service second = {.echo = NULL};
+	struct both_setup setup = {.offers_nothing = true};
+	struct hawser_client *client;
+	struct both both;
+
+	both_start(&both, _i, &setup);
+	ck_assert_int_eq(rpctest_second_offer(both.client, &second, NULL, NULL), 0);
+	client = hawser_peer_client(both_meet(&both));
+	both_call_and_wait(&both, client, ECHO, 1, NULL);
+	both_assert_failed(&both, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_SENT,
+			   "does not offer rpctest.Tester; it offers rpctest.Second");
+	both_stop(&both);
+}
+END_TEST
+
+/* It goes on, though its service is not offered any more. */
+START_TEST(call_outlives_its_service)
+{
+	Rpctest__Payload reply = RPCTEST__PAYLOAD__INIT;
+	struct hawser_client *client;
+	struct both both;
+
+	both_start(&both, _i, NULL);
+	client = hawser_peer_client(both_meet(&both));
+	both_call(&both, client, HOLD, 0, NULL);
+	both_until(&both, both.at_client.n_held == 1);
+	ck_assert_int_eq(hawser_client_remove(both.client, &rpctest_tester_descriptor, NULL), 0);
+	both_until(&both, !hawser_peer_offers(both.peer, "rpctest.Tester"));
+	both.n_done = 0;
+	reply.number = 8;
+	ck_assert_int_eq(rpctest_tester_hold_reply(both.at_client.held[0], &reply), 0);
+	both.at_client.n_held = 0;
+	both_until(&both, both.n_done == 1);
+	both_assert_ok(&both);
+	ck_assert_int_eq(both.number, 8);
+	both_stop(&both);
+}
+END_TEST
+
+/* A method that its handlers leave out. */
+START_TEST(method_without_a_handler_is_not_executed)
+{
+	struct hawser_client *client;
+	struct both both;
+
+	both_start(&both, _i, NULL);
+	client = hawser_peer_client(both_meet(&both));
+	both_call_and_wait(&both, client, MISSING, 1, NULL);
+	both_assert_failed(&both, HAWSER_UNIMPLEMENTED, HAWSER_OUTCOME_NOT_EXECUTED, "Missing");
 	both_stop(&both);
 }
 END_TEST
@@ -403,10 +512,20 @@ static Suite *suite(void)
 	TCase *tcase = suite_case(made, "calls back");
 
 	tcase_add_loop_test(tcase, handler_calls_its_caller, 0, TRANSPORTS);
+	tcase = suite_case(made, "who it is");
 	tcase_add_loop_test(tcase, server_knows_its_peer, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, client_knows_its_server, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, round_trip_is_measured_at_both_ends, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, quiet_is_how_long_nothing_was_heard, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, who_says_nothing_of_itself_is_no_peer, 0, TRANSPORTS);
+	tcase = suite_case(made, "gone");
 	tcase_add_loop_test(tcase, peer_that_is_gone_says_so, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, calls_end_when_their_peer_goes, 0, TRANSPORTS);
 	tcase = suite_case(made, "what is offered");
 	tcase_add_loop_test(tcase, service_that_is_not_offered_fails_at_once, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, text_tells_what_is_offered_instead, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, call_outlives_its_service, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, method_without_a_handler_is_not_executed, 0, TRANSPORTS);
 	tcase = suite_case(made, "without a base");
 	tcase_add_loop_test(tcase, both_ends_wait_for_each_other_in_depth, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, quiet_client_serves, 0, TRANSPORTS);
