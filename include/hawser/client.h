@@ -97,11 +97,16 @@ struct hawser_client_options {
 	/** Calls of the server's in flight, for a client that serves; more fail RESOURCE_EXHAUSTED;
 	 * 1,024. */
 	unsigned max_calls;
-	/** Threads for the handlers of a client that serves without a base; they start on demand; 8.
-	 * At most 1,024. */
+	/** Threads for the handlers of a client that serves without a base; they start on
+	 * demand; 8. At most 1,024. */
 	unsigned worker_threads;
 	/** Calls that wait for such a thread; more fail RESOURCE_EXHAUSTED at once; 1,024. */
 	unsigned worker_queue;
+	/** Leave it to the program to make calls again that the server had no room for. Else a call
+	 * of a unary method that was refused with a time to wait (hawser_error.retry_after_ms), and
+	 * did not run, is made again by itself after that, if its deadline allows and retry_budget
+	 * has some left; on a base, if its method is idempotent. */
+	bool no_retry_after;
 };
 
 /** Counters since the client was made, and what is there now. */

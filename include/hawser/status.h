@@ -67,6 +67,9 @@ struct hawser_error {
 	enum hawser_outcome outcome;
 	/** For set-up functions: the negative errno that they returned; else 0. */
 	int code;
+	/** For calls that were refused for want of room, and did not run: how long the peer would
+	 * like to be left alone; 0: it did not say. */
+	unsigned retry_after_ms;
 	/** The sentence: "listen tcp:127.0.0.1:7070: address already in use". */
 	char message[HAWSER_ERROR_MESSAGE_SIZE];
 };

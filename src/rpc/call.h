@@ -27,6 +27,7 @@ struct hawser__end {
 	size_t n_metadata;
 	const struct hawser_detail *details;
 	size_t n_details;
+	unsigned retry_after_ms; /* 0: not told */
 };
 
 /** A message that is to be sent. Everything is borrowed. */

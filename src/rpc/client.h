@@ -146,6 +146,12 @@ bool hawser__client_try_failed(struct hawser_client *client, const struct hawser
 /** There is no connection any more. A client that serves is to open another: true, and when is in
  * retreat.next_ms. */
 bool hawser__client_stays(struct hawser_client *client);
+/**
+ * Whether a call that ended so is to be made again, and after how long: the server had no room for
+ * it, and says when it may have. 0: it is not. Takes from the budget.
+ */
+unsigned hawser__client_retry_after(struct hawser_client *client,
+				    const struct hawser__outgoing *outgoing);
 /** While it is away: gives up a session that the server must have given up. */
 void hawser__client_check_window(struct hawser_client *client);
 

@@ -260,6 +260,23 @@ static bool try_call(struct hawser_client *client, struct blocking_call *call,
 	       !hawser__client_is_open(client);
 }
 
+/* Waits before the call is made again. False: it was cancelled meanwhile. */
+static bool pause_call(struct hawser_client *client, struct blocking_call *call, unsigned wait_ms,
+		       const struct hawser_context *context)
+{
+	uint64_t until_ms = client->loop->now_ms + wait_ms;
+
+	while (client->loop->now_ms < until_ms && !client->is_stopping) {
+		uint64_t slice_ms = client->loop->now_ms + HAWSER__RECEIVE_MS;
+
+		if (hawser__context_is_cancelled(context))
+			return false;
+		hawser__client_cond_wait(client, &call->waiter.wake,
+					 context && slice_ms < until_ms ? slice_ms : until_ms);
+	}
+	return !client->is_stopping;
+}
+
 /* One that may have to be made again must be there as a whole. */
 static bool is_kept(const struct hawser_client *client, const struct hawser_method *method)
 {
@@ -276,6 +293,7 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 	struct blocking_call call;
 	enum hawser_status status;
 	uint64_t deadline_ms;
+	unsigned wait_ms;
 
 	/* What takes long is done without the lock. */
 	if (is_kept(client, method))
@@ -289,6 +307,12 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 	init_call(&call, method, deadline_ms);
 	if (try_call(client, &call, &content, context)) {
 		/* The server had closed the idle connection just before the call. */
+		hawser__outgoing_deinit(&call.outgoing);
+		init_call(&call, method, deadline_ms);
+		try_call(client, &call, &content, context);
+	}
+	while ((wait_ms = hawser__client_retry_after(client, &call.outgoing)) &&
+	       pause_call(client, &call, wait_ms, context)) {
 		hawser__outgoing_deinit(&call.outgoing);
 		init_call(&call, method, deadline_ms);
 		try_call(client, &call, &content, context);

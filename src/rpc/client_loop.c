@@ -24,6 +24,7 @@ struct async_call {
 	hawser_any_fn *callback;      /* NULL: has run, or is not wanted any more */
 	void *data;
 	struct hawser__alarm alarm;      /* the deadline */
+	struct hawser__alarm again;      /* to make it again, once the server may have room */
 	struct hawser__deferred refused; /* tells of a failure to start, not before open returned */
 	struct hawser__list link;        /* the client's */
 	unsigned in_callback;            /* a stream's end may come inside its message's */
@@ -96,6 +97,7 @@ static void deliver(struct async_call *call)
 	call->has_ended = true;
 	call->callback = NULL;
 	hawser__loop_clear_alarm(client->loop, &call->alarm);
+	hawser__loop_clear_alarm(client->loop, &call->again);
 	hawser__list_unlink(&call->refused.link);
 	if (callback)
 		call_back(call, callback, outgoing->reply);
@@ -169,6 +171,24 @@ static void on_deadline(struct hawser__alarm *alarm)
 				 call->outgoing.call.method->name);
 }
 
+static void on_again(struct hawser__alarm *alarm)
+{
+	struct async_call *call = hawser__container_of(alarm, struct async_call, again);
+
+	hawser__outgoing_make_again(&call->outgoing);
+}
+
+static bool on_put_off(struct hawser__outgoing *outgoing)
+{
+	struct async_call *call = async_of(outgoing);
+	struct hawser_client *client = call->client;
+	unsigned wait_ms = client->peer ? 0 : hawser__client_retry_after(client, outgoing);
+
+	if (wait_ms)
+		hawser__loop_set_alarm(client->loop, &call->again, client->loop->now_ms + wait_ms);
+	return wait_ms != 0;
+}
+
 static void refuse_later(struct async_call *call)
 {
 	hawser__loop_defer(call->client->loop, &call->refused);
@@ -201,6 +221,7 @@ struct hawser_call *hawser__client_loop_open(struct hawser_client *client,
 	call->callback = callback;
 	call->data = data;
 	hawser__alarm_init(&call->alarm, on_deadline);
+	hawser__alarm_init(&call->again, on_again);
 	hawser__list_init(&call->refused.link);
 	call->refused.run = on_refused;
 	call->has_ended = call->is_freed = false;
@@ -316,6 +337,7 @@ static int async_end(struct hawser__outgoing *outgoing)
 }
 
 static const struct hawser__outgoing_ops async_ops = {
+	.put_off = on_put_off,
 	.done = on_done,
 	.message = on_message,
 	.send = async_send,

@@ -10,6 +10,7 @@
 #include "util/log.h"
 #include "wire/outbox.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -114,6 +115,28 @@ static void refill_budget(struct hawser_client *client)
 
 	client->connection->n_succeeded = 0;
 	client->retreat.budget_tenths = (unsigned)(tenths < most ? tenths : most);
+}
+
+unsigned hawser__client_retry_after(struct hawser_client *client,
+				    const struct hawser__outgoing *outgoing)
+{
+	const struct hawser_error *error = &outgoing->error;
+	uint64_t wait_ms = error->retry_after_ms, now_ms = client->loop->now_ms, random;
+
+	if (client->options.no_retry_after || !wait_ms || !client->connection ||
+	    error->status != HAWSER_RESOURCE_EXHAUSTED ||
+	    error->outcome != HAWSER_OUTCOME_NOT_EXECUTED)
+		return 0;
+	/* Those that were refused together are not to come back together. */
+	if (getrandom(&random, sizeof random, 0) == sizeof random)
+		wait_ms += random % (wait_ms / 4 + 1);
+	refill_budget(client);
+	if (client->retreat.budget_tenths < 10 || wait_ms > UINT_MAX ||
+	    outgoing->call.deadline_ms <= now_ms || outgoing->call.deadline_ms - now_ms <= wait_ms)
+		return 0;
+	client->retreat.budget_tenths -= 10;
+	client->n_retried++;
+	return (unsigned)wait_ms;
 }
 
 void hawser__client_lose_session(struct hawser__connection *connection, const char *why)

@@ -81,12 +81,13 @@ static int pack_rare_end(struct extra *extra, const struct hawser__end *end)
 	hawser__details_give(end->details, end->n_details, &details);
 	rare.details = details.pointers;
 	rare.n_details = end->n_details;
+	rare.retry_after_ms = end->retry_after_ms;
 	return extra_pack(extra, &rare.base);
 }
 
 static bool is_rare_end(const struct hawser__end *end)
 {
-	return end->text || end->n_metadata || end->n_details;
+	return end->text || end->n_metadata || end->n_details || end->retry_after_ms;
 }
 
 static void pack(const struct hawser__content *content, uint8_t *payload)

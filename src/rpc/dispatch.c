@@ -137,6 +137,15 @@ void hawser__dispatch_refuse(struct hawser__ticket *ticket, enum hawser_status s
 	hawser__incoming_abort(incoming, status, text);
 }
 
+void hawser__dispatch_put_off(struct hawser__ticket *ticket, const char *text,
+			      unsigned retry_after_ms)
+{
+	struct hawser__incoming *incoming = ticket->incoming;
+
+	hawser__count(&incoming->serving->refused, 1);
+	hawser__incoming_put_off(incoming, text, retry_after_ms);
+}
+
 void hawser__dispatch_withdraw(struct hawser__incoming *incoming)
 {
 	struct hawser__ticket *ticket = incoming->ticket;

@@ -108,6 +108,10 @@ void hawser__dispatch_resume(struct hawser__ticket *ticket);
 /** A stage ends a call that did not run. */
 void hawser__dispatch_refuse(struct hawser__ticket *ticket, enum hawser_status status,
 			     const char *text);
+/** The same for want of room, RESOURCE_EXHAUSTED: the caller is asked to wait so long before it
+ * tries again. */
+void hawser__dispatch_put_off(struct hawser__ticket *ticket, const char *text,
+			      unsigned retry_after_ms);
 /** The call is about to end: takes it out of whatever it waits in. Whether its handler has begun
  * is known afterwards. */
 void hawser__dispatch_withdraw(struct hawser__incoming *incoming);

@@ -101,6 +101,19 @@ void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_statu
 	abort_call(incoming, &end);
 }
 
+void hawser__incoming_put_off(struct hawser__incoming *incoming, const char *text,
+			      unsigned retry_after_ms)
+{
+	struct hawser__end end = {
+		.status = HAWSER_RESOURCE_EXHAUSTED,
+		.outcome = HAWSER_OUTCOME_NOT_EXECUTED,
+		.text = text,
+		.retry_after_ms = retry_after_ms,
+	};
+
+	abort_call(incoming, &end);
+}
+
 uint32_t hawser__incoming_count_awaited(const struct hawser__connection *connection)
 {
 	const struct hawser__list *link;

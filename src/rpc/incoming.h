@@ -147,6 +147,10 @@ void hawser__incoming_expire(struct hawser__incoming *incoming);
 /** Ends it for a reason that is not its handler's; the handler is told that nobody waits. */
 void hawser__incoming_abort(struct hawser__incoming *incoming, enum hawser_status status,
 			    const char *text);
+/** Ends one that did not run for want of room, RESOURCE_EXHAUSTED: there may be some after that
+ * time. */
+void hawser__incoming_put_off(struct hawser__incoming *incoming, const char *text,
+			      unsigned retry_after_ms);
 /** Its stream may send again. */
 void hawser__incoming_unstall(struct hawser__incoming *incoming);
 /** Whether messages from other threads are still on their way, which what comes later must not

@@ -32,6 +32,7 @@ void hawser__outgoing_init(struct hawser__outgoing *outgoing, const struct hawse
 	outgoing->error.status = HAWSER_OK;
 	outgoing->error.outcome = HAWSER_OUTCOME_UNKNOWN;
 	outgoing->error.code = 0;
+	outgoing->error.retry_after_ms = 0;
 	outgoing->error.message[0] = 0;
 	outgoing->details = NULL;
 	outgoing->n_details = 0;
@@ -361,6 +362,7 @@ static void take_rare(struct hawser__outgoing *outgoing, const struct hawser__fr
 	}
 	if (frame->status)
 		set_error(outgoing, status_of(frame), outcome_of(frame), end->text);
+	outgoing->error.retry_after_ms = end->retry_after_ms;
 	if (end->n_metadata &&
 	    hawser__metadata_take(end->metadata, end->n_metadata, &outgoing->arena,
 				  &outgoing->call.metadata) == 0)
@@ -477,6 +479,9 @@ void hawser__outgoing_end(struct hawser__connection *connection, const struct ha
 		/* Perhaps the peer did not understand the method: name it again next time. */
 		hawser__map_remove(&connection->announced, (uintptr_t)call->method);
 		connection->last_method = NULL;
+		if (outgoing->again && outgoing->error.retry_after_ms && outgoing->ops->put_off &&
+		    outgoing->ops->put_off(outgoing))
+			return;
 	}
 	finish(outgoing);
 }

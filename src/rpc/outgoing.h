@@ -16,6 +16,12 @@ struct hawser__outgoing;
 
 /** What its owner does: the client on a base, a blocking call, a blocking stream. */
 struct hawser__outgoing_ops {
+	/**
+	 * The peer had no room for it, and says in `error` after which time it may have. True: it
+	 * will be made again then, with hawser__outgoing_make_again(). May be NULL. Only for those
+	 * that can be.
+	 */
+	bool (*put_off)(struct hawser__outgoing *outgoing);
 	/** It has ended: `error` tells how, `reply` is the callee's. Runs once. */
 	void (*done)(struct hawser__outgoing *outgoing);
 	/** A message of a stream has come, to be freed. Tell hawser__stream_taken(). */
@@ -113,6 +119,9 @@ void hawser__again_free(struct hawser__again *again);
 struct hawser__content hawser__again_content(const struct hawser__again *again);
 /** Its bytes. */
 size_t hawser__again_size(const struct hawser__again *again);
+
+/** Makes a call that was put off again, or ends it as it was refused. */
+void hawser__outgoing_make_again(struct hawser__outgoing *outgoing);
 
 /** The peer will not execute calls with higher ids: they end, as not executed. */
 void hawser__outgoing_fail_above(struct hawser__connection *connection, uint64_t last_call,

@@ -149,6 +149,23 @@ static bool send_again(struct hawser__connection *connection, struct hawser__out
 	return false;
 }
 
+void hawser__outgoing_make_again(struct hawser__outgoing *outgoing)
+{
+	struct hawser__connection *connection =
+		hawser__container_of(outgoing->call.carrier, struct hawser__connection, carrier);
+	struct hawser_error refusal = outgoing->error;
+	bool was_sent_before = outgoing->was_sent_before;
+
+	outgoing->error = (struct hawser_error){.outcome = HAWSER_OUTCOME_UNKNOWN};
+	if (send_again(connection, outgoing)) {
+		/* It has not run, whatever send_again() has to assume. */
+		outgoing->was_sent_before = was_sent_before;
+		hawser__connection_flush_soon(connection);
+		return;
+	}
+	hawser__outgoing_fail(outgoing, refusal.outcome, &refusal);
+}
+
 unsigned hawser__outgoing_restart(struct hawser__connection *connection,
 				  const struct hawser_error *why, unsigned budget)
 {

@@ -24,15 +24,21 @@ static struct gate {
 	bool is_late; /* whoever is withdrawn has been let go just before */
 	struct hawser__ticket *waiting[WAITING_MOST];
 	unsigned n_waiting, n_came, n_withdrawn, n_left;
+	unsigned n_full, retry_after_ms; /* so many find it full, and are told to come back */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static enum hawser__verdict gate_enter(struct hawser__ticket *ticket)
 {
 	enum hawser__verdict verdict = HAWSER__WAIT;
+	bool is_full;
 
 	pthread_mutex_lock(&gate.lock);
 	gate.n_came++;
-	if (gate.is_open)
+	is_full = gate.n_full > 0;
+	if (is_full) {
+		gate.n_full--;
+		verdict = HAWSER__ENDED;
+	} else if (gate.is_open)
 		verdict = HAWSER__PASS;
 	else if (gate.refuses)
 		verdict = HAWSER__ENDED;
@@ -40,7 +46,9 @@ static enum hawser__verdict gate_enter(struct hawser__ticket *ticket)
 		gate.waiting[gate.n_waiting++] = ticket;
 	pthread_cond_broadcast(&gate.changed);
 	pthread_mutex_unlock(&gate.lock);
-	if (verdict == HAWSER__ENDED)
+	if (is_full)
+		hawser__dispatch_put_off(ticket, "the gate is full", gate.retry_after_ms);
+	else if (verdict == HAWSER__ENDED)
 		hawser__dispatch_refuse(ticket, HAWSER_PERMISSION_DENIED, "the gate is shut");
 	return verdict;
 }
@@ -108,6 +116,7 @@ static void start(struct pair *pair, int stamp)
 	struct hawser_server *server;
 
 	gate.is_open = gate.refuses = gate.is_late = false;
+	gate.n_full = gate.retry_after_ms = 0;
 	gate.n_waiting = gate.n_came = gate.n_withdrawn = gate.n_left = 0;
 	tester_init(&pair->tester, transport_of(stamp), NULL);
 	server = pair->tester.server;
@@ -303,6 +312,93 @@ START_TEST(refused_call_has_not_run)
 }
 END_TEST
 
+/* ---- coming back ---- */
+
+/* The same with a client of the test's own. */
+static void start_client(struct pair *pair, int stamp, const struct hawser_client_options *options)
+{
+	start(pair, stamp);
+	caller_deinit(&pair->caller);
+	caller_init(&pair->caller, pair->tester.address, is_async(stamp), options);
+	gate.is_open = true;
+}
+
+/* On a base only an idempotent method's. */
+START_TEST(call_that_found_no_room_is_made_again)
+{
+	struct hawser_client_stats stats = {.size = sizeof stats};
+	enum method method = is_async(_i) ? REFLECT : ECHO;
+	struct result result;
+	struct pair pair;
+
+	start_client(&pair, _i, NULL);
+	gate.n_full = 3;
+	gate.retry_after_ms = 20;
+	caller_call(&pair.caller, method, &empty, NULL, &result);
+	assert_ok(&result);
+	ck_assert_uint_eq(gate.n_came, 4);
+	hawser_client_get_stats(pair.caller.client, &stats);
+	ck_assert_uint_eq(stats.calls_retried, 3);
+	pair_stop(&pair);
+}
+END_TEST
+
+START_TEST(deadline_leaves_no_time_to_come_back)
+{
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct result result;
+	struct pair pair;
+
+	start_client(&pair, _i, NULL);
+	gate.n_full = 3;
+	gate.retry_after_ms = 60000;
+	context.timeout_ms = 30000;
+	caller_call(&pair.caller, is_async(_i) ? REFLECT : ECHO, &empty, &context, &result);
+	ck_assert_int_eq(result.status, HAWSER_RESOURCE_EXHAUSTED);
+	ck_assert_int_eq(result.error.outcome, HAWSER_OUTCOME_NOT_EXECUTED);
+	ck_assert_uint_eq(result.error.retry_after_ms, 60000);
+	ck_assert_str_eq(result.error.message, "the gate is full");
+	ck_assert_uint_eq(gate.n_came, 1);
+	pair_stop(&pair);
+}
+END_TEST
+
+START_TEST(budget_ends_the_coming_back)
+{
+	struct hawser_client_options options = HAWSER_CLIENT_OPTIONS_INIT;
+	struct result result;
+	struct pair pair;
+
+	options.retry_budget = 2;
+	start_client(&pair, _i, &options);
+	gate.n_full = 9;
+	gate.retry_after_ms = 1;
+	caller_call(&pair.caller, is_async(_i) ? REFLECT : ECHO, &empty, NULL, &result);
+	ck_assert_int_eq(result.status, HAWSER_RESOURCE_EXHAUSTED);
+	ck_assert_uint_eq(gate.n_came, 3);
+	pair_stop(&pair);
+}
+END_TEST
+
+START_TEST(program_may_come_back_by_itself)
+{
+	struct hawser_client_options options = HAWSER_CLIENT_OPTIONS_INIT;
+	struct result result;
+	struct pair pair;
+
+	options.no_retry_after = true;
+	start_client(&pair, _i, &options);
+	gate.n_full = 1;
+	gate.retry_after_ms = 1;
+	caller_call(&pair.caller, is_async(_i) ? REFLECT : ECHO, &empty, NULL, &result);
+	ck_assert_int_eq(result.status, HAWSER_RESOURCE_EXHAUSTED);
+	ck_assert_uint_eq(result.error.retry_after_ms, 1);
+	caller_call(&pair.caller, ECHO, &empty, NULL, &result);
+	assert_ok(&result);
+	pair_stop(&pair);
+}
+END_TEST
+
 START_TEST(cancelled_call_waits_no_longer)
 {
 	struct async async = {.keeps = true};
@@ -428,6 +524,11 @@ int main(void)
 	tcase_add_loop_test(tcase, stream_that_ends_while_it_waits_has_all_its_messages, 0,
 			    TRANSPORTS);
 
+	tcase = suite_case(suite, "coming back");
+	tcase_add_loop_test(tcase, call_that_found_no_room_is_made_again, 0, STAMPS);
+	tcase_add_loop_test(tcase, deadline_leaves_no_time_to_come_back, 0, STAMPS);
+	tcase_add_loop_test(tcase, budget_ends_the_coming_back, 0, STAMPS);
+	tcase_add_loop_test(tcase, program_may_come_back_by_itself, 0, STAMPS);
 	tcase = suite_case(suite, "not going on");
 	tcase_add_loop_test(tcase, refused_call_has_not_run, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, cancelled_call_waits_no_longer, 0, TRANSPORTS);
