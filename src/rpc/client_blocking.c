@@ -298,6 +298,8 @@ enum hawser_status hawser__client_blocking_call(struct hawser_client *client,
 	/* What takes long is done without the lock. */
 	if (is_kept(client, method))
 		hawser__content_pack_large(&content, client->options.max_request_bytes);
+	else
+		hawser__bulk_prepare(client, &content);
 	hawser__waiter_init(&call.waiter);
 	hawser__sender_init(&call.sender, &call.outgoing);
 	hawser__client_lock(client);

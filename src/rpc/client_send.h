@@ -1,9 +1,10 @@
-/* What a blocking client sends: waiting for room, and messages that are large.
+/* What a blocking client sends: waiting for room, and messages that are very large.
  *
- * A large message is packed by the thread that sends it, piece by piece, as they leave: without
+ * Such a message is packed by the thread that sends it, piece by piece, as they leave: without
  * the client's lock, which is taken for a moment to hand a full piece on. So however large it is,
  * not more of it than HAWSER__PACKED_AHEAD_BYTES waits here, in memory that is used again and
- * again; and the threads whose calls are small find lock and CPU free after each piece.
+ * again; and the threads whose calls are small find lock and CPU free after each piece. What is
+ * not so large is packed as a whole before the lock is taken, for that is a little faster.
  *
  * Once the peer has been told how large a message is, it has to come. Whatever ends the call
  * before that (its deadline, a cancellation, the server's answer, the loss of its session) only
@@ -16,7 +17,11 @@
 #include "rpc/outgoing.h"
 #include "wire/outbox.h"
 
-enum { HAWSER__PACKED_AHEAD_BYTES = 4 * HAWSER__PIECE_BYTES };
+enum {
+	/* Above this a message is very large. */
+	HAWSER__BULK_BYTES = 2 << 20,
+	HAWSER__PACKED_AHEAD_BYTES = 8 * HAWSER__PIECE_BYTES,
+};
 
 /** What a sender waits for. */
 enum hawser__room {
@@ -44,7 +49,7 @@ void hawser__sender_wait(struct hawser_client *client, struct hawser__sender *se
 /** Something was written, or may be: those that wait for that look again. */
 void hawser__client_written(struct hawser__connection *connection);
 
-/** A large message on its way out. */
+/** A very large message on its way out. */
 struct hawser__bulk {
 	ProtobufCBuffer base;
 	struct hawser_client *client;
@@ -56,8 +61,11 @@ struct hawser__bulk {
 	uint64_t mark;               /* of the next piece */
 };
 
+/** Packs a message that is large, but not very large; its loan is the caller's. Without the lock.
+ */
+void hawser__bulk_prepare(const struct hawser_client *client, struct hawser__content *content);
 /**
- * Makes the content one that goes that way, if it is a message and large enough, but not above the
+ * Makes the content one that goes that way, if it is a message and very large, but not above the
  * limit. Else, or without memory, it stays as it is. With the lock, as the next two.
  */
 void hawser__bulk_init(struct hawser__bulk *bulk, struct hawser_client *client,

@@ -100,6 +100,7 @@ static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__c
 		return -EPIPE;
 	if (is_the_parents(client))
 		return -EPERM;
+	hawser__bulk_prepare(client, &sent);
 	hawser__client_lock(client);
 	if (stream->in_send) {
 		r = misuse(-EBUSY, outgoing, "send: another thread is sending on this call");
@@ -111,6 +112,8 @@ static int stream_send(struct hawser__outgoing *outgoing, const struct hawser__c
 		stream->in_send = false;
 	}
 	hawser__client_unlock(client);
+	if (!content->loan)
+		hawser__loan_unref(sent.loan);
 	return r;
 }
 
@@ -300,8 +303,10 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (request)
+	if (request) {
 		content = hawser__content_of(request);
+		hawser__bulk_prepare(client, &content);
+	}
 	outgoing = &stream->outgoing;
 	stream->client = client;
 	hawser__outgoing_init(outgoing, method, &stream_ops);
@@ -321,6 +326,7 @@ struct hawser_call *hawser__client_stream_open(struct hawser_client *client,
 		hawser__bulk_send(&bulk, &stream->sender, true, context);
 	hawser__bulk_deinit(&bulk);
 	hawser__client_unlock(client);
+	hawser__loan_unref(content.loan);
 	return &outgoing->call;
 }
 

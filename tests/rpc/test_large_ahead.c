@@ -1,12 +1,15 @@
 /* A blocking client packs large messages as they leave, and whatever happens meanwhile happens in
  * the middle of one. */
 
+#include "lines.h"
 #include "raw.h"
 #include "stream.h"
+#include "support/failing_alloc.h"
 #include "support/random.h"
 #include "support/suite.h"
 #include "util/alloc.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -182,6 +185,45 @@ START_TEST(cancelled_in_the_middle_the_rest_is_not_sent)
 }
 END_TEST
 
+/* ---- without memory ---- */
+
+/* Whether all went well. What fails must not take the connection along. */
+static bool upload(void *data)
+{
+	const struct child_server *child = data;
+	Rpctest__Payload request = payload_of(LARGE);
+	struct caller caller = {.base = NULL};
+	struct hawser_error error;
+	struct result result;
+	bool is_fine;
+
+	caller.client = hawser_client_new(child->address, NULL, &error);
+	if (!caller.client)
+		return false;
+	caller_call(&caller, REFLECT, &request, NULL, &result);
+	is_fine = result.status == HAWSER_OK;
+	if (!is_fine)
+		ck_assert_int_ne(result.status, HAWSER_DEADLINE_EXCEEDED);
+	hawser_client_free(caller.client);
+	return is_fine;
+}
+
+START_TEST(every_allocation_in_the_middle_may_fail)
+{
+	struct hawser_server_options options = tester_options();
+	struct child_server child;
+
+	options.ignore_signals = false;
+	child_server_start(&child, transport_of(_i), &options);
+	lines_start(HAWSER_LOG_NONE);
+	ck_assert_uint_gt(failing_alloc_each(upload, &child), 10);
+	lines_stop();
+	ck_assert_int_eq(kill(child.pid, SIGTERM), 0);
+	/* Sessions whose clients could not say that they went may have had calls. */
+	ck_assert_int_le(child_server_wait(&child), 1);
+}
+END_TEST
+
 /* ---- streams ---- */
 
 struct sending {
@@ -320,6 +362,9 @@ int main(void)
 	tcase_add_loop_test(tcase, message_that_is_changed_while_it_is_sent_fails_its_call, 0,
 			    2 * TRANSPORTS);
 	tcase_add_loop_test(tcase, cancelled_in_the_middle_the_rest_is_not_sent, 0, TRANSPORTS);
+
+	tcase = suite_case(suite, "memory");
+	tcase_add_loop_test(tcase, every_allocation_in_the_middle_may_fail, 0, TRANSPORTS);
 
 	tcase = suite_case(suite, "streams");
 	tcase_add_loop_test(tcase, send_that_is_cut_short_says_so, 0, TRANSPORTS);
