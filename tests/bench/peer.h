@@ -28,15 +28,15 @@ _Noreturn void peer_fail(const char *what, const struct hawser_error *error);
 /** hawser-peer server: until SIGTERM. */
 int peer_serve(const struct bench *bench);
 
-/** A thread, and what it does, one job after the other. */
+/** A thread, and what it does, one job after the other. NULL: it has not begun. */
 struct peer_worker;
 typedef void peer_job_fn(struct hawser_call *call, const void *request, void *data);
-struct peer_worker *peer_worker_new(void);
-/** When it has done all. */
-void peer_worker_free(struct peer_worker *worker);
-/** `request` is the call's, which `run` answers. */
-void peer_worker_add(struct peer_worker *worker, peer_job_fn *run, struct hawser_call *call,
+/** `request` is the call's, which `run` answers. The first job begins the thread: the C library
+ * is faster without, and other workloads have none. */
+void peer_worker_add(struct peer_worker **worker, peer_job_fn *run, struct hawser_call *call,
 		     const void *request, void *data);
+/** When it has done all. NULL is accepted. */
+void peer_worker_free(struct peer_worker *worker);
 
 /** A client at the address of the command line; a blocking one, without a base, is connected. */
 struct hawser_client *peer_make_client(const struct bench *bench, struct event_base *base);

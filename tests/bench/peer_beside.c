@@ -6,10 +6,10 @@
  * one that happened to be under way. Another thread makes one large call after the other.
  *
  * What is measured is what a program gets that does as README says. Its handlers do not pack 256
- * MiB on their loop (peer_worker.c). Nothing else is arranged: memory is malloc's with its defaults,
- * and with the two CPUs that tools/bench.sh takes, the small calls share one with the thread that
- * packs, receives and frees the large messages, and the server's loop shares one with the thread
- * that packs them there. */
+ * MiB on their loop (peer_worker.c). Nothing else is arranged: memory is malloc's with its
+ * defaults, and with the two CPUs that tools/bench.sh takes, the small calls share one with the
+ * thread that packs, receives and frees the large messages, and the server's loop shares one with
+ * the thread that packs them there. */
 
 #include "echo.hawser.h"
 #include "peer.h"

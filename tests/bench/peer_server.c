@@ -91,7 +91,7 @@ static void echo(struct hawser_call *call, const Hawser__Bench__EchoMessage *req
 	if (request->payload.len < PEER_LONG_WORK)
 		echo_now(call, request, NULL);
 	else
-		peer_worker_add(store->worker, echo_now, call, request, NULL);
+		peer_worker_add(&store->worker, echo_now, call, request, NULL);
 }
 
 static void put(struct hawser_call *call, const Hawser__Bench__EchoMessage *request, void *data)
@@ -135,7 +135,7 @@ static void get(struct hawser_call *call, const Hawser__Bench__Wanted *wanted, v
 	else if (wanted->payload_bytes < PEER_LONG_WORK)
 		get_now(call, wanted, store);
 	else
-		peer_worker_add(store->worker, get_now, call, wanted, store->workers);
+		peer_worker_add(&store->worker, get_now, call, wanted, store->workers);
 }
 
 /* ---- the stream ---- */
@@ -217,7 +217,6 @@ int peer_serve(const struct bench *bench)
 	     hawser_server_set_blocking(server, hawser_bench_echo_descriptor.name, &error) < 0) ||
 	    hawser_server_listen(server, address, &error) < 0)
 		peer_fail("listen", &error);
-	store.worker = peer_worker_new();
 	bound = hawser_server_address(server, 0);
 	bench_ready(bench, bench->path ? 0 : atoi(strrchr(bound, ':') + 1));
 	code = hawser_server_run(server, &error);

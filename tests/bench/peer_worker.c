@@ -51,7 +51,7 @@ static void *work(void *data)
 	return NULL;
 }
 
-struct peer_worker *peer_worker_new(void)
+static struct peer_worker *worker_new(void)
 {
 	struct peer_worker *worker = calloc(1, sizeof *worker);
 
@@ -68,6 +68,8 @@ struct peer_worker *peer_worker_new(void)
 
 void peer_worker_free(struct peer_worker *worker)
 {
+	if (!worker)
+		return;
 	pthread_mutex_lock(&worker->lock);
 	worker->is_over = true;
 	pthread_cond_signal(&worker->changed);
@@ -78,13 +80,15 @@ void peer_worker_free(struct peer_worker *worker)
 	free(worker);
 }
 
-void peer_worker_add(struct peer_worker *worker, peer_job_fn *run, struct hawser_call *call,
+void peer_worker_add(struct peer_worker **begun, peer_job_fn *run, struct hawser_call *call,
 		     const void *request, void *data)
 {
+	struct peer_worker *worker = *begun ? *begun : worker_new();
 	struct job *job = malloc(sizeof *job);
 
 	if (!job)
 		bench_die("job");
+	*begun = worker;
 	*job = (struct job){NULL, call, request, run, data};
 	pthread_mutex_lock(&worker->lock);
 	*worker->end = job;
