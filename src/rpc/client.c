@@ -201,10 +201,9 @@ void hawser__client_leave(struct hawser_client *client)
 	struct hawser__connection *connection = client->connection;
 	struct hawser__problem done = {.reason = HAWSER__REASON__REASON_DONE};
 
-	/* Also behind an open that was not answered yet. */
+	/* Also behind an open that was not answered yet, of a session that goes on as well. */
 	if (connection && connection->fd >= 0 && !connection->is_lost &&
-	    (connection->session.state == HAWSER__SESSION_OPEN ||
-	     connection->session.state == HAWSER__SESSION_NEW)) {
+	    connection->session.state != HAWSER__SESSION_OVER) {
 		hawser__connection_put_close(connection, &done);
 		hawser__connection_flush(connection);
 	}
