@@ -179,6 +179,8 @@ int hawser_hub_close(struct hawser_hub *hub, struct hawser_peer *peer, const cha
 	/* A client's own peer is its server. */
 	if (!hub || !peer || !peer->owns_client)
 		return -EINVAL;
+	if (atomic_load_explicit(&peer->state, memory_order_relaxed) == HAWSER_PEER_GONE)
+		return -EPIPE;
 	return close_peer(peer, text ? text : "closed by the server");
 }
 
