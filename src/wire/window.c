@@ -5,6 +5,9 @@
 enum {
 	PAUSE_LEAST_US = 50 * 1000,
 	PAUSE_MOST_US = 10 * 1000 * 1000,
+	/* A window is given back by a quarter, but not in less than this, unless that is half of
+	 * it: on a short line each part wakes the sender. */
+	PART_LEAST = 256 * 1024,
 	/* So much must come before a probe is worth its frames. */
 	PROBE_BYTES = 64 * 1024,
 	/* Probes before a size is judged; the first ones may meet a sender that has just begun. */
@@ -24,6 +27,14 @@ bool hawser__window_use(struct hawser__window *window, size_t bytes)
 	return true;
 }
 
+/* So much must have been taken before the peer is told. */
+static size_t part_of(size_t size)
+{
+	if (size / 4 >= PART_LEAST)
+		return size / 4;
+	return size / 2 < PART_LEAST ? size / 2 : PART_LEAST;
+}
+
 size_t hawser__window_take(struct hawser__window *window, size_t bytes, size_t size)
 {
 	window->taken += bytes;
@@ -38,7 +49,7 @@ size_t hawser__window_take(struct hawser__window *window, size_t bytes, size_t s
 		window->taken -= less;
 		window->size -= less;
 	}
-	return window->taken >= window->size / 2 ? window->taken : 0;
+	return window->taken >= part_of(window->size) ? window->taken : 0;
 }
 
 void hawser__window_told(struct hawser__window *window, size_t bytes)

@@ -2,12 +2,13 @@
  * should be.
  *
  * A window is what the peer may still send on a call before some of it is taken. It is given back
- * in halves, so that a frame about it is rare. How large it should be the line itself tells: no
- * smaller than what fits on it (bandwidth times round trip), or the sender stands still; not much
- * larger, or what is urgent waits behind what is queued. A ping among the messages measures the
- * rate, as in gRPC ("BDP estimation and dynamic flow control", 2017): the bytes that come between
- * it and its pong. A round trip tells nothing here, for behind a queue it is the queue's. So a
- * window twice as large is tried, and kept only if more comes through by it. */
+ * in quarters, or a small one in halves, so that a frame about it is rare. How large it should be
+ * the line itself tells: no smaller than what fits on it (bandwidth times round trip), or the
+ * sender stands still; not much larger, or what is urgent waits behind what is queued. A ping among
+ * the messages measures the rate, as in gRPC ("BDP estimation and dynamic flow control", 2017): the
+ * bytes that come between it and its pong. A round trip tells nothing here, for behind a queue it
+ * is the queue's. So a window twice as large is tried, and kept only if more comes through by it.
+ */
 
 #ifndef HAWSER_WIRE_WINDOW_H
 #define HAWSER_WIRE_WINDOW_H

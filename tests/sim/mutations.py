@@ -167,9 +167,9 @@ MUTATIONS = {
         OUTBOX_H, ('return outbox->last_cost && outbox->window + (long long)outbox->last_cost <= 0;',
                    'return false;')),
     'a_window_is_never_given_back': (
-        WINDOW, ('\treturn window->taken >= window->size / 2 ? window->taken : 0;', '\treturn 0;')),
+        WINDOW, ('\treturn window->taken >= part_of(window->size) ? window->taken : 0;', '\treturn 0;')),
     'a_window_is_given_back_too_late': (
-        WINDOW, ('window->taken >= window->size / 2 ?', 'window->taken >= 2 * window->size ?')),
+        WINDOW, ('window->taken >= part_of(window->size) ?', 'window->taken >= 2 * window->size ?')),
     'a_window_is_given_back_twice': (
         WINDOW, ('\twindow->taken -= bytes;', '\twindow->taken -= bytes / 2;')),
     'what_a_window_grows_by_is_not_given_back': (

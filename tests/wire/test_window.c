@@ -56,6 +56,25 @@ START_TEST(window_is_given_back_in_parts_that_are_not_small)
 }
 END_TEST
 
+/* A frame for each part; on a short line, where windows are small, also a wake-up of the sender. */
+START_TEST(large_window_is_given_back_in_smaller_parts)
+{
+	static const struct {
+		size_t size, part;
+	} cases[] = {
+		{100000, 50000},      {400000, 200000},   {600000, 256 << 10},
+		{1 << 20, 256 << 10}, {4 << 20, 1 << 20}, {16 << 20, 4 << 20},
+	};
+	struct hawser__window window;
+	size_t size = cases[_i].size, part = cases[_i].part;
+
+	hawser__window_init(&window, size);
+	ck_assert(hawser__window_use(&window, size));
+	ck_assert_uint_eq(hawser__window_take(&window, part - 1, size), 0);
+	ck_assert_uint_eq(hawser__window_take(&window, 1, size), part);
+}
+END_TEST
+
 START_TEST(what_could_not_be_told_is_told_with_the_next)
 {
 	struct hawser__window window;
@@ -274,9 +293,10 @@ static const struct {
 	{125, 100000}, {12.5, 50000}, {12.5, 200000}, {2.5, 300000},
 };
 
+static const size_t messages[] = {1000, 20000, 65472};
+
 START_TEST(window_grows_to_a_few_times_what_the_line_holds_and_stops)
 {
-	static const size_t messages[] = {1000, 20000, 65472};
 	uint64_t seconds = 1000000, came;
 
 	sim_init(lines[_i / 3].megabytes_a_second, lines[_i / 3].rtt_us, messages[_i % 3], LEAST,
@@ -298,6 +318,26 @@ START_TEST(window_grows_to_a_few_times_what_the_line_holds_and_stops)
 		      "times the product",
 		      sim.bytes_per_us, (unsigned long long)(2 * sim.delay_us), sim.message,
 		      sim.largest, (double)sim.largest / product());
+}
+END_TEST
+
+/* Of what is taken the sender hears early enough to go on. */
+START_TEST(lines_are_used_to_more_than_nine_tenths_on_the_whole)
+{
+	double used = 0, n = 0;
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		for (size_t k = 0; k < sizeof messages / sizeof *messages; k++, n++) {
+			uint64_t came;
+
+			sim_init(lines[i].megabytes_a_second, lines[i].rtt_us, messages[k], LEAST,
+				 MOST);
+			live(15 * 1000000);
+			came = sim.came;
+			live(20 * 1000000);
+			used += (double)(sim.came - came) / sim.bytes_per_us / 5e6;
+		}
+	ck_assert_msg(used / n > 0.93, "it is %.1f %%", used / n * 100);
 }
 END_TEST
 
@@ -425,6 +465,7 @@ int main(void)
 
 	tcase_add_test(windows, window_is_used_until_nothing_is_left_of_it);
 	tcase_add_test(windows, window_is_given_back_in_parts_that_are_not_small);
+	tcase_add_loop_test(windows, large_window_is_given_back_in_smaller_parts, 0, 6);
 	tcase_add_test(windows, what_could_not_be_told_is_told_with_the_next);
 	tcase_add_test(windows, window_that_grows_is_given_back_with_its_growth);
 	tcase_add_test(windows, window_shrinks_by_what_is_not_given_back);
@@ -432,6 +473,7 @@ int main(void)
 
 	tcase_add_loop_test(line, window_grows_to_a_few_times_what_the_line_holds_and_stops, 0,
 			    3 * (int)(sizeof lines / sizeof *lines));
+	tcase_add_test(line, lines_are_used_to_more_than_nine_tenths_on_the_whole);
 	tcase_add_loop_test(line, window_never_grows_above_the_most, 0, 4);
 	tcase_add_test(line, window_of_a_sender_with_little_to_say_stays);
 	tcase_add_test(line, few_bytes_are_not_worth_a_probe);
