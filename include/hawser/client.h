@@ -89,7 +89,7 @@ struct hawser_client_options {
 	/** So many bytes wait on one connection, to be sent or acknowledged; 0: no such limit. */
 	size_t slow_peer_bytes;
 	/** Told to the server in hello, n_labels of them; copied. Up to 64, each key and value of
-	 * up to 256 bytes. */
+	 * up to 256 bytes, and 16 KiB in all with the names of services. */
 	const struct hawser_label *labels;
 	size_t n_labels;
 	/** Where this program listens itself, "tcp:10.0.0.7:7000"; told to the server; copied. */

@@ -97,7 +97,7 @@ struct hawser_server_options {
 	/** So many bytes wait on one connection, to be sent or acknowledged; 0: no such limit. */
 	size_t slow_peer_bytes;
 	/** Told to clients in hello, n_labels of them; copied. Up to 64, each key and value of up
-	 * to 256 bytes. */
+	 * to 256 bytes, and 16 KiB in all with the names of services. */
 	const struct hawser_label *labels;
 	size_t n_labels;
 	/** Deadline of a call to a client that names none; 30,000 ms. */

@@ -87,8 +87,12 @@ bool hawser__hello_make(Hawser__Hello *hello, const struct hawser__registry *reg
 		return true;
 	hawser__log(HAWSER_LOG_WARNING,
 		    "the names of %zu services and %zu labels take %zu bytes, a hello up to %d: "
-		    "peers are not told of them",
+		    "peers are not told of the labels; make them fewer or shorter",
 		    hello->n_services, hello->n_labels, length, HAWSER__HELLO_BYTES);
+	/* Who is not told of the services does not call them. */
+	hello->n_labels = 0;
+	if (protobuf_c_message_get_packed_size(&hello->base) <= HAWSER__HELLO_BYTES)
+		return true;
 fail:
 	hawser__hello_unmake(hello);
 	return false;

@@ -22,8 +22,9 @@ int hawser__labels_copy(const struct hawser_label *labels, size_t n, const char 
 			struct hawser_label **copy, struct hawser_error *error);
 
 /**
- * Fills a hello, which borrows all but its arrays. False: there is nothing to say, too much, or no
- * memory; then nothing is to be said, and nothing to be freed.
+ * Fills a hello, which borrows all but its arrays; without the labels if they are too long. False:
+ * there is nothing to say, too much, or no memory; then nothing is to be said, and nothing to be
+ * freed.
  */
 bool hawser__hello_make(Hawser__Hello *hello, const struct hawser__registry *registry,
 			const struct hawser_label *labels, size_t n_labels, const char *address);

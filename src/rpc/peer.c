@@ -99,8 +99,8 @@ static int copy_hello(const Hawser__Hello *hello, const char *name, Hawser__Hell
 	*copy = NULL;
 	if (length > HAWSER__HELLO_BYTES) {
 		hawser__log(HAWSER_LOG_WARNING,
-			    "\"%.128s\" says hello in %zu bytes, of which up to %d are kept: it "
-			    "is treated as if it offered nothing",
+			    "\"%.128s\" says hello in %zu bytes, and up to %d are kept: what it "
+			    "offers is not known; give it fewer or shorter labels",
 			    name, length, HAWSER__HELLO_BYTES);
 		return 0;
 	}
