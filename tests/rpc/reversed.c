@@ -132,6 +132,22 @@ static void wait_for_peer(struct reversed *reversed, struct caller *caller)
 	pthread_mutex_unlock(&reversed->lock);
 }
 
+void reversed_stop_server(struct reversed *reversed)
+{
+	if (!reversed->has_server_thread)
+		return;
+	hawser_server_stop(reversed->server);
+	pthread_join(reversed->server_thread, NULL);
+	reversed->has_server_thread = false;
+}
+
+void reversed_free_server(struct reversed *reversed)
+{
+	reversed_stop_server(reversed);
+	hawser_server_free(reversed->server);
+	reversed->server = NULL;
+}
+
 void reversed_end_caller(struct caller *caller)
 {
 	struct reversed *reversed = caller->reversed;
@@ -139,18 +155,13 @@ void reversed_end_caller(struct caller *caller)
 	/* Before the server or after it: both are allowed. */
 	if (caller->base)
 		hawser_peer_unref(reversed->peer);
-	if (reversed->has_server_thread) {
-		hawser_server_stop(reversed->server);
-		pthread_join(reversed->server_thread, NULL);
-	}
-	hawser_server_free(reversed->server);
+	reversed_free_server(reversed);
 	if (!caller->base)
 		hawser_peer_unref(reversed->peer);
 	else
 		event_base_free(caller->base);
 	if (reversed->directory[0])
 		directory_remove(reversed->directory);
-	reversed->server = NULL;
 	reversed->peer = NULL;
 }
 
@@ -286,6 +297,25 @@ void reversed_do(struct reversed *reversed, void (*task)(struct hawser_client *c
 }
 
 /* ---- both ---- */
+
+static void greet(struct hawser_client *client, void *data)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT;
+
+	rpctest_tester_echo_async(client, &request, on_met, data, NULL);
+}
+
+void reversed_meet(struct caller *caller)
+{
+	struct reversed *reversed = caller->reversed;
+
+	pthread_mutex_lock(&reversed->lock);
+	hawser_peer_unref(reversed->peer);
+	reversed->peer = NULL;
+	pthread_mutex_unlock(&reversed->lock);
+	reversed_do(reversed, greet, NULL);
+	wait_for_peer(reversed, caller);
+}
 
 void reversed_start(struct tester *tester, struct caller *caller, int stamp, struct relay *relay,
 		    const struct hawser_server_options *server,

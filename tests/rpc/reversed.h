@@ -23,9 +23,17 @@ void reversed_end_caller(struct caller *caller);
 /** The tester's end, which is the last to go: what tester_stop() does. */
 void reversed_end_tester(struct tester *tester);
 
+/** They meet again, in another session: the caller calls its peer from now on. */
+void reversed_meet(struct caller *caller);
+
 /** Has that done on the thread of the client that serves, and waits until it is done. */
 void reversed_do(struct reversed *reversed, void (*task)(struct hawser_client *client, void *data),
 		 void *data);
+
+/** Ends the server's run on its thread; it is still to be freed. */
+void reversed_stop_server(struct reversed *reversed);
+/** Frees the server, in whatever state; the peer is held on to. */
+void reversed_free_server(struct reversed *reversed);
 
 /** The server's, but for what the client counts of the calls that it serves. */
 void reversed_get_stats(struct reversed *reversed, struct hawser_server_stats *stats);
