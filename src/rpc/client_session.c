@@ -244,8 +244,11 @@ bool hawser__client_stays(struct hawser_client *client)
 	uint64_t now_ms = client->loop->now_ms, pause_ms, random;
 
 	if (!hawser__client_serves(client) || !client->n_connections || client->is_doomed ||
-	    client->is_replaced || atomic_load_explicit(&client->is_stopping, memory_order_relaxed))
+	    client->is_replaced ||
+	    atomic_load_explicit(&client->is_stopping, memory_order_relaxed)) {
+		retreat->next_ms = UINT64_MAX;
 		return false;
+	}
 	if (retreat->opened_ms && now_ms - retreat->opened_ms >= longest_pause_ms(client))
 		retreat->tries = 0;
 	if (retreat->opened_ms)

@@ -357,7 +357,8 @@ struct blocking {
 	struct hawser_peer *peer;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned n_served;
+	struct hawser_hub *hub; /* NULL: none */
+	unsigned n_served, n_joined, n_gone;
 };
 
 static void deep_client_echo(struct hawser_call *call, const Rpctest__Payload *request, void *data);
@@ -421,8 +422,12 @@ static void *run_server(void *data)
 	return NULL;
 }
 
-static void blocking_start(struct blocking *blocking, int stamp)
+static void dropped(struct hawser_peer *peer, void *data);
+
+/* With `on_joined` the server has a hub that tells it. */
+static void blocking_start(struct blocking *blocking, int stamp, hawser_hub_fn *on_joined)
 {
+	struct hawser_hub_options hub = HAWSER_HUB_OPTIONS_INIT;
 	char address[ADDRESS_SIZE];
 	struct hawser_server_options server = tester_options();
 	struct hawser_client_options client = HAWSER_CLIENT_OPTIONS_INIT;
@@ -436,6 +441,11 @@ static void blocking_start(struct blocking *blocking, int stamp)
 	client.name = "remote-7";
 	blocking->server = hawser_server_new(&server, &error);
 	ck_assert_msg(blocking->server, "%s", error.message);
+	hub.on_joined = on_joined;
+	hub.on_gone = dropped;
+	hub.data = blocking;
+	if (on_joined)
+		blocking->hub = hawser_hub_new(blocking->server, &hub, &error);
 	directory_make(blocking->directory, sizeof blocking->directory);
 	address_make(address, transport_of(stamp), blocking->directory);
 	ck_assert_int_eq(rpctest_tester_register(blocking->server, &deep_server, blocking, &error),
@@ -468,7 +478,7 @@ START_TEST(both_ends_wait_for_each_other_in_depth)
 	struct hawser_context context = HAWSER_CONTEXT_INIT;
 	struct blocking blocking;
 
-	blocking_start(&blocking, _i);
+	blocking_start(&blocking, _i, NULL);
 	for (int depth = 0; depth <= 20; depth += 4) {
 		request.number = depth;
 		ck_assert_msg(rpctest_tester_echo(blocking.client, &request, &reply, &context) ==
@@ -489,7 +499,7 @@ START_TEST(quiet_client_serves)
 	struct hawser_context context = HAWSER_CONTEXT_INIT;
 	struct blocking blocking;
 
-	blocking_start(&blocking, _i);
+	blocking_start(&blocking, _i, NULL);
 	ck_assert_int_eq(rpctest_tester_echo(blocking.client, &request, &reply, NULL), HAWSER_OK);
 	rpctest__payload__free_unpacked(reply, NULL);
 	for (unsigned i = 0; i < 200; i++) {
@@ -502,6 +512,65 @@ START_TEST(quiet_client_serves)
 	}
 	hawser_context_clear(&context);
 	ck_assert_uint_eq(blocking.n_served, 200);
+	blocking_stop(&blocking);
+}
+END_TEST
+
+/* Its own handlers are done; it only has to stay away. */
+static void drop(struct hawser_peer *peer, void *data)
+{
+	struct blocking *blocking = data;
+
+	pthread_mutex_lock(&blocking->lock);
+	blocking->n_joined++;
+	pthread_cond_signal(&blocking->changed);
+	pthread_mutex_unlock(&blocking->lock);
+	hawser_hub_close(blocking->hub, peer, "not wanted");
+}
+
+static void dropped(struct hawser_peer *peer, void *data)
+{
+	struct blocking *blocking = data;
+
+	(void)peer;
+	pthread_mutex_lock(&blocking->lock);
+	blocking->n_gone++;
+	pthread_cond_signal(&blocking->changed);
+	pthread_mutex_unlock(&blocking->lock);
+}
+
+/* Others come and go, and the server has time for whoever is there. */
+static void look_around(struct blocking *blocking)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		struct hawser_client *client =
+			hawser_client_new(hawser_server_address(blocking->server, 0), NULL, NULL);
+
+		ck_assert_int_eq(hawser_client_ping(client, NULL, NULL), 0);
+		hawser_client_free(client);
+	}
+}
+
+START_TEST(client_that_is_not_wanted_comes_back_only_to_call)
+{
+	Rpctest__Payload request = RPCTEST__PAYLOAD__INIT, *reply = NULL;
+	struct blocking blocking;
+
+	blocking_start(&blocking, _i, drop);
+	for (unsigned round = 1; round <= 2; round++) {
+		/* The call may be cut off by that. */
+		if (rpctest_tester_echo(blocking.client, &request, &reply, NULL) == HAWSER_OK)
+			rpctest__payload__free_unpacked(reply, NULL);
+		pthread_mutex_lock(&blocking.lock);
+		while (blocking.n_gone < round)
+			pthread_cond_wait(&blocking.changed, &blocking.lock);
+		pthread_mutex_unlock(&blocking.lock);
+		/* If it came by itself, it would do so at once. */
+		look_around(&blocking);
+		pthread_mutex_lock(&blocking.lock);
+		ck_assert_uint_eq(blocking.n_joined, round);
+		pthread_mutex_unlock(&blocking.lock);
+	}
 	blocking_stop(&blocking);
 }
 END_TEST
@@ -529,6 +598,8 @@ static Suite *suite(void)
 	tcase = suite_case(made, "without a base");
 	tcase_add_loop_test(tcase, both_ends_wait_for_each_other_in_depth, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, quiet_client_serves, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, client_that_is_not_wanted_comes_back_only_to_call, 0,
+			    TRANSPORTS);
 	return made;
 }
 
