@@ -114,6 +114,7 @@ void hawser__connection_free(struct hawser__connection *connection)
 	hawser__agreement_forget(&connection->refused);
 	free(connection->in);
 	free(connection->why);
+	free(connection->peer_text);
 	free(connection);
 }
 
@@ -134,6 +135,8 @@ static void forget_socket(struct hawser__connection *connection)
 	connection->in = NULL;
 	connection->in_length = connection->in_capacity = 0;
 	connection->skip = 0;
+	free(connection->peer_text);
+	connection->peer_text = NULL;
 	forget_straight(connection);
 	hawser__line_lost(&connection->line);
 	connection->wants_write = connection->is_mute = connection->is_paused = false;
@@ -157,6 +160,16 @@ const char *hawser__connection_peer(struct hawser__connection *connection, char 
 		return hawser__socket_peer(connection->fd, buffer, size);
 	snprintf(buffer, size, "%s", connection->name ? connection->name : "");
 	return buffer;
+}
+
+const char *hawser__connection_known_peer(struct hawser__connection *connection)
+{
+	char peer[128];
+
+	if (!connection->peer_text)
+		connection->peer_text =
+			hawser__strdup(hawser__connection_peer(connection, peer, sizeof peer));
+	return connection->peer_text ? connection->peer_text : "";
 }
 
 /* ---- the end ---- */

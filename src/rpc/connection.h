@@ -83,6 +83,7 @@ struct hawser__connection {
 	void *owner;
 	struct hawser__loop *loop;
 	const char *name;         /* what its peer is called; NULL: ask the socket */
+	char *peer_text;          /* what that said; NULL: was not asked */
 	struct hawser_peer *peer; /* NULL: it said no hello */
 	struct hawser__session session;
 	struct hawser__kept kept;          /* server: its session in the store */
@@ -275,6 +276,9 @@ void hawser__connection_call_ended(struct hawser__connection *connection);
 /** Who is at the other end. Returns buffer. */
 const char *hawser__connection_peer(struct hawser__connection *connection, char *buffer,
 				    size_t size);
+
+/** The same, for who asks with every call: it is asked once, and kept. */
+const char *hawser__connection_known_peer(struct hawser__connection *connection);
 
 /** Whether it has a socket and its log flows. */
 static inline bool hawser__connection_is_open(const struct hawser__connection *connection)

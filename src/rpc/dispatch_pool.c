@@ -264,7 +264,8 @@ static int begin(struct hawser__ticket *ticket)
 	hawser__job_init(&turn->job, run);
 	pthread_mutex_init(&turn->lock, NULL);
 	pthread_cond_init(&turn->changed, NULL);
-	hawser__connection_peer(incoming->connection, turn->peer, sizeof turn->peer);
+	snprintf(turn->peer, sizeof turn->peer, "%s",
+		 hawser__connection_known_peer(incoming->connection));
 	ticket->turn = turn;
 	if (!ticket->request)
 		return next_turn(ticket, false);

@@ -12,10 +12,11 @@
 enum { NAME_SIZE = 16 }; /* what the kernel keeps */
 
 struct worker {
-	struct hawser__list link; /* in the stack of those that are idle */
+	struct hawser__list link; /* in the stack of those that are idle, or that have ended */
 	struct hawser__worker_pool *pool;
 	pthread_t thread;
-	pthread_cond_t work; /* has come, or the end */
+	/* Work has come, or the end. It stays as long as the pool, for whoever signals late. */
+	pthread_cond_t work;
 	unsigned number;
 };
 
@@ -25,10 +26,12 @@ struct hawser__worker_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t gone; /* a thread is */
 	struct hawser__list queue;
-	struct hawser__list idle; /* who came last is first */
-	struct worker *ended;     /* is ending, and to be joined by whoever comes next */
-	unsigned n_running;       /* jobs */
+	struct hawser__list idle;  /* who came last is first */
+	struct worker *ended;      /* is ending, and to be joined by whoever comes next */
+	struct hawser__list spare; /* joined: to be started again */
+	unsigned n_running;        /* jobs */
 	unsigned n_queued, n_idle, n_threads;
+	bool is_waking; /* a thread has been called, and has not come yet */
 	unsigned next_number;
 	bool is_closed;
 	struct hawser__worker_pool_stats stats;
@@ -36,22 +39,30 @@ struct hawser__worker_pool {
 
 /* ---- a thread ---- */
 
+static int call_thread(struct hawser__worker_pool *pool, struct worker **called);
+static void signal_thread(struct worker *called);
+
 /* With the lock, which is given up meanwhile. */
 static void work(struct hawser__worker_pool *pool)
 {
 	struct hawser__job *job = hawser__container_of(pool->queue.next, struct hawser__job, link);
 	struct hawser__worker_pool_stats *stats = &pool->stats;
 	uint64_t begun_us = pool->setup.now_us(), took_us;
+	struct worker *called = NULL;
 
 	hawser__list_unlink(&job->link);
 	pool->n_queued--;
 	pool->n_running++;
+	/* Perhaps this job takes its time: somebody else is to see to the next. */
+	if (pool->n_queued)
+		call_thread(pool, &called);
 	took_us = begun_us > job->queued_us ? begun_us - job->queued_us : 0;
 	stats->begun++;
 	stats->queue_us += took_us;
 	if (took_us > stats->max_queue_us)
 		stats->max_queue_us = took_us;
 	pthread_mutex_unlock(&pool->lock);
+	signal_thread(called);
 	job->run(job);
 	took_us = pool->setup.now_us() - begun_us;
 	pthread_mutex_lock(&pool->lock);
@@ -74,20 +85,24 @@ static bool wait_for_work(struct hawser__worker_pool *pool, struct worker *worke
 	/* Whoever has work takes it off the list. */
 	while (!hawser__list_empty(&worker->link) && !pool->is_closed && r == 0)
 		r = pthread_cond_timedwait(&worker->work, &pool->lock, &until);
-	if (!hawser__list_empty(&worker->link)) {
-		hawser__list_unlink(&worker->link);
-		pool->n_idle--;
+	if (hawser__list_empty(&worker->link)) {
+		pool->is_waking = false;
+		return true;
 	}
-	return !pool->is_closed && r == 0;
+	hawser__list_unlink(&worker->link);
+	pool->n_idle--;
+	return false;
 }
 
-static void join(struct worker *worker)
+/* Without the lock. */
+static void join(struct hawser__worker_pool *pool, struct worker *worker)
 {
 	if (!worker)
 		return;
 	pthread_join(worker->thread, NULL);
-	pthread_cond_destroy(&worker->work);
-	free(worker);
+	pthread_mutex_lock(&pool->lock);
+	hawser__list_append(&pool->spare, &worker->link);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker_main(void *data)
@@ -99,6 +114,7 @@ static void *worker_main(void *data)
 	snprintf(name, sizeof name, "%s-%u", pool->name, worker->number);
 	pthread_setname_np(pthread_self(), name);
 	pthread_mutex_lock(&pool->lock);
+	pool->is_waking = false;
 	for (;;) {
 		while (!hawser__list_empty(&pool->queue))
 			work(pool);
@@ -112,39 +128,83 @@ static void *worker_main(void *data)
 	pool->n_threads--;
 	pthread_cond_signal(&pool->gone);
 	pthread_mutex_unlock(&pool->lock);
-	join(before);
+	join(pool, before);
 	return NULL;
+}
+
+static struct worker *worker_new(struct hawser__worker_pool *pool)
+{
+	struct worker *worker = hawser__malloc(sizeof *worker);
+	pthread_condattr_t attributes;
+
+	if (!worker)
+		return NULL;
+	hawser__list_init(&worker->link);
+	worker->pool = pool;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&worker->work, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return worker;
 }
 
 /* With the lock. 0 or -EAGAIN. */
 static int start_thread(struct hawser__worker_pool *pool)
 {
-	struct worker *worker = hawser__malloc(sizeof *worker);
-	pthread_condattr_t attributes;
+	struct worker *worker;
 	sigset_t all, before;
 	int r;
 
-	if (!worker)
-		return -EAGAIN;
-	hawser__list_init(&worker->link);
-	worker->pool = pool;
+	if (hawser__list_empty(&pool->spare)) {
+		worker = worker_new(pool);
+		if (!worker)
+			return -EAGAIN;
+	} else {
+		worker = hawser__container_of(pool->spare.next, struct worker, link);
+		hawser__list_unlink(&worker->link);
+	}
 	worker->number = ++pool->next_number;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&worker->work, &attributes);
-	pthread_condattr_destroy(&attributes);
 	/* Signals are for the program's own threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&worker->thread, NULL, worker_main, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0) {
-		pool->n_threads++;
+	if (r != 0) {
+		hawser__list_append(&pool->spare, &worker->link);
+		return -EAGAIN;
+	}
+	pool->n_threads++;
+	return 0;
+}
+
+/* With the lock: somebody to take what waits; *called is to be signalled without it. One at a time,
+ * for each that comes calls the next if there is need: so work that is short does not wake more
+ * threads than it keeps busy. 0 or -EAGAIN. */
+static int call_thread(struct hawser__worker_pool *pool, struct worker **called)
+{
+	struct worker *worker;
+
+	if (pool->is_waking)
+		return 0;
+	if (!hawser__list_empty(&pool->idle)) {
+		worker = hawser__container_of(pool->idle.next, struct worker, link);
+		hawser__list_unlink(&worker->link);
+		pool->n_idle--;
+		pool->is_waking = true;
+		*called = worker;
 		return 0;
 	}
-	pthread_cond_destroy(&worker->work);
-	free(worker);
-	return -EAGAIN;
+	if (pool->n_threads == pool->setup.max_threads)
+		return 0;
+	if (start_thread(pool) == 0)
+		pool->is_waking = true;
+	return pool->n_threads ? 0 : -EAGAIN;
+}
+
+static void signal_thread(struct worker *called)
+{
+	if (called)
+		pthread_cond_signal(&called->work);
 }
 
 /* ---- the pool ---- */
@@ -161,12 +221,14 @@ struct hawser__worker_pool *hawser__worker_pool_new(const struct hawser__worker_
 	pthread_cond_init(&pool->gone, NULL);
 	hawser__list_init(&pool->queue);
 	hawser__list_init(&pool->idle);
+	hawser__list_init(&pool->spare);
 	return pool;
 }
 
 void hawser__worker_pool_free(struct hawser__worker_pool *pool)
 {
 	struct hawser__list *link;
+	struct worker *worker;
 
 	if (!pool)
 		return;
@@ -174,10 +236,25 @@ void hawser__worker_pool_free(struct hawser__worker_pool *pool)
 	pool->is_closed = true;
 	list_for_each (link, &pool->idle)
 		pthread_cond_signal(&hawser__container_of(link, struct worker, link)->work);
-	while (pool->n_threads)
-		pthread_cond_wait(&pool->gone, &pool->lock);
+	/* Each joins the one before it, and has let go of the lock for good when it is joined. */
+	while (pool->n_threads || pool->ended) {
+		worker = pool->ended;
+		pool->ended = NULL;
+		if (worker) {
+			pthread_mutex_unlock(&pool->lock);
+			join(pool, worker);
+			pthread_mutex_lock(&pool->lock);
+		} else {
+			pthread_cond_wait(&pool->gone, &pool->lock);
+		}
+	}
 	pthread_mutex_unlock(&pool->lock);
-	join(pool->ended);
+	while (!hawser__list_empty(&pool->spare)) {
+		worker = hawser__container_of(pool->spare.next, struct worker, link);
+		hawser__list_unlink(&worker->link);
+		pthread_cond_destroy(&worker->work);
+		free(worker);
+	}
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->gone);
 	free(pool);
@@ -189,27 +266,11 @@ void hawser__job_init(struct hawser__job *job, void (*run)(struct hawser__job *j
 	job->run = run;
 }
 
-/* With the lock: somebody who will take what was just queued. */
-static int find_hand(struct hawser__worker_pool *pool)
-{
-	struct worker *worker;
-
-	if (!hawser__list_empty(&pool->idle)) {
-		worker = hawser__container_of(pool->idle.next, struct worker, link);
-		hawser__list_unlink(&worker->link);
-		pool->n_idle--;
-		pthread_cond_signal(&worker->work);
-		return 0;
-	}
-	if (pool->n_threads < pool->setup.max_threads && start_thread(pool) < 0)
-		return pool->n_threads ? 0 : -EAGAIN;
-	return 0;
-}
-
 int hawser__worker_pool_submit(struct hawser__worker_pool *pool, struct hawser__job *job,
 			       bool is_owed)
 {
 	const struct hawser__worker_pool_setup *setup = &pool->setup;
+	struct worker *called = NULL;
 	int r = 0;
 
 	job->queued_us = setup->now_us();
@@ -221,13 +282,14 @@ int hawser__worker_pool_submit(struct hawser__worker_pool *pool, struct hawser__
 	if (r == 0) {
 		hawser__list_append(&pool->queue, &job->link);
 		pool->n_queued++;
-		r = find_hand(pool);
+		r = call_thread(pool, &called);
 		if (r < 0) {
 			hawser__list_unlink(&job->link);
 			pool->n_queued--;
 		}
 	}
 	pthread_mutex_unlock(&pool->lock);
+	signal_thread(called);
 	return r;
 }
 

@@ -170,6 +170,7 @@ START_TEST(call_above_threads_and_queue_is_refused_at_once)
 			      "rpctest.Tester/Toil: 3 threads are busy and 5 calls wait for one");
 		hawser_call_free(late->call);
 	}
+	await(&hall.n_in, THREADS);
 	ck_assert_uint_eq(stats_of(&pair).worker_threads, THREADS);
 	ck_assert_uint_eq(stats_of(&pair).calls_refused, 2);
 	allow(THREADS + QUEUE);

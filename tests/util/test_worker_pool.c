@@ -120,9 +120,9 @@ START_TEST(threads_start_on_demand_up_to_the_most)
 	start();
 	for (unsigned i = 0; i < 5; i++) {
 		ck_assert_int_eq(hawser__worker_pool_submit(pool, &tasks[i].job, false), 0);
+		await(&hall.n_begun, i < 3 ? i + 1 : 3);
 		ck_assert_uint_eq(stats_of(pool).threads, i < 3 ? i + 1 : 3);
 	}
-	await(&hall.n_begun, 3);
 	ck_assert_uint_eq(stats_of(pool).queued, 2);
 	allow(5);
 	await(&hall.n_done, 5);
