@@ -413,6 +413,8 @@ bool hawser__client_loop_deinit(struct hawser_client *client)
 
 	if (!client->is_doomed) {
 		client->is_doomed = true;
+		/* What comes in the same breath finds no handlers any more. */
+		client->serving.is_draining = true;
 		end_all_calls(client);
 		if (is_in_use(client))
 			event_base_once(client->loop->base, -1, EV_TIMEOUT, free_later, client,

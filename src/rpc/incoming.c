@@ -221,8 +221,11 @@ static bool admit(struct hawser__connection *connection, const struct hawser__fr
 	struct hawser__serving *serving = connection->serving;
 
 	if (serving->is_draining || connection->is_draining) {
-		hawser__connection_refuse(connection, frame->id, HAWSER_UNAVAILABLE,
-					  "%s: the server is draining", method->name);
+		hawser__connection_refuse(connection, frame->id, HAWSER_UNAVAILABLE, "%s: the %s",
+					  method->name,
+					  serving->is_draining && !connection->session.is_server
+						  ? "client is being freed"
+						  : "server is draining");
 		return false;
 	}
 	if (connection->n_incoming >= serving->max_calls) {
