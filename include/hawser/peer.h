@@ -63,8 +63,9 @@ struct hawser_peer_info {
 HAWSER_EXPORT struct hawser_peer *hawser_call_from(const struct hawser_call *call);
 
 /**
- * The server that a client is connected to: a reference. NULL before the first connection, or if
- * the server said no hello. Any thread; on a base, the base's.
+ * The server that a client is connected to, or is about to be again with the same session: a
+ * reference. NULL: there is no connection, nor a session to go on with, or the server said no
+ * hello. Any thread; on a base, the base's.
  */
 HAWSER_EXPORT struct hawser_peer *hawser_client_peer(struct hawser_client *client);
 

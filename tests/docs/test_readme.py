@@ -23,7 +23,7 @@ def test_every_block_of_the_readme_is_true():
     page = Page(README, PRELUDE)
     counts = page.read()
     # A pattern that matches nothing would prove nothing.
-    equal(counts, {'file': 5, 'run': 6, 'serve': 1, 'output': 4, 'compile': 7, 'proto': 1})
+    equal(counts, {'file': 5, 'run': 6, 'serve': 1, 'output': 4, 'compile': 10, 'proto': 1})
 
 
 def test_each_link_leads_to_a_file():
@@ -44,7 +44,9 @@ NUMBER = re.compile(r'[\d,]+')
 def test_the_defaults_are_those_of_the_headers():
     """The number after the last ';' of an option's comment is its default."""
     text, checked = README.read_text(encoding='utf-8'), 0
-    for side, struct in (('server', 'server_options'), ('client', 'client_options'), ('lease', 'exclusive')):
+    for side, struct in (('server', 'server_options'), ('client', 'client_options'),
+                         ('hub', 'hub_options'), ('hub', 'broadcast_options'),
+                         ('lease', 'exclusive')):
         header = (ROOT / f'include/hawser/{side}.h').read_text(encoding='utf-8')
         table = text.split(f'| `struct hawser_{struct}` |')[1].split('\n\n')[0]
         for row in table.split('\n')[2:]:
@@ -60,7 +62,7 @@ def test_the_defaults_are_those_of_the_headers():
                 else:
                     check(stated.strip('`') in said, f'{side} {name}: {stated} is not in: {said}')
                 checked += 1
-    equal(checked, 44)
+    equal(checked, 51)
 
 
 main(globals())
