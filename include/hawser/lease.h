@@ -67,7 +67,8 @@ struct hawser_exclusive {
 	/** The longest that anybody waits, whatever their own deadline; 0: no such limit. */
 	unsigned max_wait_ms;
 	/** How long a lease that was given up waits for the calls that still run under it, before
-	 * they are cancelled and it passes on all the same; 10,000 ms. */
+	 * they are cancelled and it passes on all the same; and so a call that waited in line by
+	 * itself, when its client is gone or its deadline has passed; 10,000 ms. */
 	unsigned settle_timeout_ms;
 	/** What becomes of calls without a lease; HAWSER_EXCLUSIVE_REFUSE. */
 	enum hawser_exclusive_policy policy;

@@ -140,10 +140,27 @@ void hawser__exclusive_set_away(struct hawser__exclusives *exclusives,
 	pthread_mutex_unlock(&exclusives->lock);
 }
 
-void hawser__exclusive_forget(struct hawser__connection *connection)
+void hawser__exclusive_forget(struct hawser__exclusives *exclusives,
+			      struct hawser__connection *connection)
 {
-	free(connection->party);
+	struct hawser__lease_party *party = connection->party;
+
+	if (!party)
+		return;
+	/* What was asked for has ended with its call. Calls that have a lease to themselves may
+	 * still be with their handlers. */
+	pthread_mutex_lock(&exclusives->lock);
+	while (!hawser__list_empty(&party->leases)) {
+		struct hawser__lease *lease =
+			hawser__container_of(party->leases.next, struct hawser__lease, of_party);
+
+		hawser__lease_leave(lease, connection->loop->now_ms);
+		hawser__claim_settle(hawser__claim_of(lease));
+	}
+	hawser__exclusives_tell(exclusives);
+	pthread_mutex_unlock(&exclusives->lock);
 	connection->party = NULL;
+	free(party);
 }
 
 /* ---- draining ---- */

@@ -52,7 +52,8 @@ struct hawser__claim {
 	struct hawser_call *call;      /* of Acquire; NULL: over, or it is a call's own */
 	struct hawser__ticket *ticket; /* the call whose own it is; NULL: over, or there is none */
 	struct hawser__list running;   /* tickets of the calls under it, if it is no call's own */
-	struct hawser__alarm alarm;    /* for waiting, then for settling */
+	struct hawser__alarm alarm;    /* for waiting, for settling, for a call that is overdue */
+	uint64_t overdue_ms;           /* if its own call still runs then; UINT64_MAX: never */
 	struct hawser__post post;
 	char *reason; /* by force; NULL: none */
 	char peer[96];
@@ -81,8 +82,9 @@ struct hawser__lease_party *hawser__exclusive_party(struct hawser__connection *c
 /** It has lost its socket, or has another. */
 void hawser__exclusive_set_away(struct hawser__exclusives *exclusives,
 				struct hawser__connection *connection, bool is_away);
-/** It is over, and so are its claims. */
-void hawser__exclusive_forget(struct hawser__connection *connection);
+/** It is over, and so are its calls. */
+void hawser__exclusive_forget(struct hawser__exclusives *exclusives,
+			      struct hawser__connection *connection);
 /** This loop drains: leases that its clients hold or wait for end. */
 void hawser__exclusive_drain(struct hawser__exclusives *exclusives, struct hawser__loop *loop);
 
@@ -97,7 +99,7 @@ static inline struct hawser__claim *hawser__claim_of(struct hawser__lease *lease
 /* The lock is held from here on. */
 
 void hawser__claim_unref(struct hawser__claim *claim);
-/** It was given up: there is only so much time for the calls under it. Its loop. */
+/** If it was given up, there is only so much time for the calls under it. Its loop. */
 void hawser__claim_settle(struct hawser__claim *claim);
 /** What an operation has changed is told to whomever it concerns. */
 void hawser__exclusives_tell(struct hawser__exclusives *exclusives);

@@ -25,6 +25,7 @@ struct hawser__claim *hawser__claim_new(struct hawser__scope *scope,
 	claim->scope = scope;
 	claim->loop = incoming->serving->loop;
 	claim->references = 1;
+	claim->overdue_ms = UINT64_MAX;
 	hawser__list_init(&claim->running);
 	hawser__alarm_init(&claim->alarm, on_alarm);
 	claim->post.run = on_told;
@@ -121,8 +122,7 @@ static void on_told(struct hawser__loop *loop, struct hawser__post *post)
 	pthread_mutex_lock(&exclusives->lock);
 	claim->is_posted = false;
 	state = claim->lease.state;
-	if (state == HAWSER__LEASE_SETTLING)
-		hawser__claim_settle(claim);
+	hawser__claim_settle(claim);
 	pthread_mutex_unlock(&exclusives->lock);
 	if (state == HAWSER__LEASE_OVER)
 		cut(claim);
@@ -135,41 +135,57 @@ static void on_told(struct hawser__loop *loop, struct hawser__post *post)
 
 void hawser__claim_settle(struct hawser__claim *claim)
 {
+	if (claim->lease.state != HAWSER__LEASE_SETTLING)
+		return;
 	hawser__loop_set_alarm(claim->loop, &claim->alarm,
 			       claim->loop->now_ms + claim->scope->settle_timeout_ms);
 }
 
-/* It has waited, or its calls have gone on, for too long. */
+/* Its calls have gone on for too long; with the lock. */
+static void give_up_waiting_for(struct hawser__claim *claim)
+{
+	hawser__log(HAWSER_LOG_WARNING,
+		    "%s: %u calls still run %u ms after %s (%s) gave up or lost interest; they are "
+		    "cancelled, and it passes on",
+		    claim->lease.resource->name, claim->lease.n_running,
+		    claim->scope->settle_timeout_ms, claim->name[0] ? claim->name : "a caller",
+		    claim->peer);
+	hawser__lease_force(&claim->lease, claim->loop->now_ms);
+	hawser__exclusives_tell(claim->scope->exclusives);
+}
+
+/* The claim has waited for too long; without the lock. */
+static void refuse_late(struct hawser__claim *claim, const char *holders)
+{
+	char text[HAWSER_ERROR_MESSAGE_SIZE];
+
+	snprintf(text, sizeof text,
+		 "waited %u ms in line, the longest that is allowed here: %.180s",
+		 claim->scope->max_wait_ms, holders);
+	if (claim->ticket)
+		hawser__dispatch_refuse(claim->ticket, HAWSER_DEADLINE_EXCEEDED, text);
+	else if (claim->call)
+		hawser_call_fail(claim->call, HAWSER_DEADLINE_EXCEEDED, "%s", text);
+}
+
 static void on_alarm(struct hawser__alarm *alarm)
 {
 	struct hawser__claim *claim = hawser__container_of(alarm, struct hawser__claim, alarm);
 	struct hawser__exclusives *exclusives = claim->scope->exclusives;
-	char text[HAWSER_ERROR_MESSAGE_SIZE];
-	bool is_waiting;
+	char holders[HAWSER_ERROR_MESSAGE_SIZE];
+	enum hawser__lease_state state;
 
 	pthread_mutex_lock(&exclusives->lock);
-	is_waiting = claim->lease.state == HAWSER__LEASE_WAITING;
-	if (claim->lease.state == HAWSER__LEASE_SETTLING) {
-		hawser__log(HAWSER_LOG_WARNING,
-			    "%s: %u calls still run under a lease that %s gave up %u ms ago; they "
-			    "are cancelled",
-			    claim->lease.resource->name, claim->lease.n_running, claim->peer,
-			    claim->scope->settle_timeout_ms);
-		hawser__lease_force(&claim->lease, claim->loop->now_ms);
-		hawser__exclusives_tell(exclusives);
-	}
-	if (is_waiting) {
-		int length = snprintf(text, sizeof text,
-				      "waited %u ms in line, the longest that is allowed here: ",
-				      claim->scope->max_wait_ms);
-
-		hawser__scope_describe(claim->scope, text + length, sizeof text - (size_t)length);
-	}
+	state = claim->lease.state;
+	if (state == HAWSER__LEASE_WAITING)
+		hawser__scope_describe(claim->scope, holders, sizeof holders);
+	else if (state == HAWSER__LEASE_SETTLING || claim->loop->now_ms >= claim->overdue_ms)
+		give_up_waiting_for(claim);
+	else if (claim->overdue_ms != UINT64_MAX)
+		hawser__loop_set_alarm(claim->loop, alarm, claim->overdue_ms);
 	pthread_mutex_unlock(&exclusives->lock);
-	if (is_waiting && claim->ticket)
-		hawser__dispatch_refuse(claim->ticket, HAWSER_DEADLINE_EXCEEDED, text);
-	else if (is_waiting && claim->call)
-		hawser_call_fail(claim->call, HAWSER_DEADLINE_EXCEEDED, "%s", text);
+	if (state == HAWSER__LEASE_WAITING)
+		refuse_late(claim, holders);
 }
 
 /* ---- the stage ---- */
@@ -190,6 +206,7 @@ static int stand_in_line(struct hawser__scope *scope, struct hawser__ticket *tic
 	struct hawser__incoming *incoming = ticket->incoming;
 	struct hawser__lease_party *party = hawser__exclusive_party(incoming->connection);
 	struct hawser__claim *claim = party ? hawser__claim_new(scope, incoming) : NULL;
+	uint64_t due_ms = UINT64_MAX;
 	int r = -ENOMEM;
 
 	if (claim)
@@ -203,13 +220,18 @@ static int stand_in_line(struct hawser__scope *scope, struct hawser__ticket *tic
 	ticket->claim = claim;
 	claim->ticket = ticket;
 	hawser__lease_hear(&claim->lease);
+	if (incoming->call.deadline_ms != UINT64_MAX)
+		claim->overdue_ms = incoming->call.deadline_ms + scope->settle_timeout_ms;
 	if (claim->lease.state == HAWSER__LEASE_HELD) {
 		claim->is_resumed = true;
 		hawser__lease_begin_call(&claim->lease);
 	} else if (scope->max_wait_ms) {
-		hawser__loop_set_alarm(claim->loop, &claim->alarm,
-				       claim->loop->now_ms + scope->max_wait_ms);
+		due_ms = claim->loop->now_ms + scope->max_wait_ms;
 	}
+	if (claim->overdue_ms < due_ms)
+		due_ms = claim->overdue_ms;
+	if (due_ms != UINT64_MAX)
+		hawser__loop_set_alarm(claim->loop, &claim->alarm, due_ms);
 	return 0;
 }
 

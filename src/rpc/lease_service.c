@@ -83,8 +83,7 @@ static void on_over(void *data)
 	pthread_mutex_lock(&exclusives->lock);
 	hawser__lease_leave(&claim->lease, claim->loop->now_ms);
 	hawser__exclusives_tell(exclusives);
-	if (claim->lease.state == HAWSER__LEASE_SETTLING)
-		hawser__claim_settle(claim);
+	hawser__claim_settle(claim);
 	hawser__claim_unref(claim);
 	pthread_mutex_unlock(&exclusives->lock);
 }
@@ -463,8 +462,8 @@ static void force(struct hawser__claim *claim, const char *reason, const char *p
 
 	take_text(text, sizeof text, reason);
 	hawser__log(HAWSER_LOG_WARNING, "%s: the lease of %s (%s) is taken away by %s: %s",
-		    claim->scope->resource->name, claim->name, claim->peer, peer,
-		    text[0] ? text : "no reason was given");
+		    claim->scope->resource->name, claim->name[0] ? claim->name : "a call",
+		    claim->peer, peer, text[0] ? text : "no reason was given");
 	free(claim->reason);
 	claim->reason = text[0] ? hawser__strdup(text) : NULL;
 	hawser__lease_force(&claim->lease, hawser__now_ms());

@@ -378,7 +378,7 @@ static void on_lost(struct hawser__connection *connection, const struct hawser_e
 		atomic_store_explicit(&worker->server->was_cut, true, memory_order_relaxed);
 	hawser__server_count(connection, false);
 	hawser__server_end_session(connection);
-	hawser__exclusive_forget(connection);
+	hawser__exclusive_forget(&worker->server->exclusives, connection);
 	hawser__connection_free(connection);
 	if (was_counted && worker->is_draining)
 		hawser__worker_check_drained(worker);

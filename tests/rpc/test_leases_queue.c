@@ -243,6 +243,61 @@ START_TEST(running_call_can_be_taken_away)
 }
 END_TEST
 
+/* Its client is gone; its handler is told, and goes on. */
+START_TEST(call_that_runs_keeps_its_place_until_it_is_answered)
+{
+	struct hawser_exclusive shortly = HAWSER_EXCLUSIVE_INIT;
+	struct visit holds, visit;
+
+	for (int is_answered = 0; is_answered < 2; is_answered++) {
+		shortly.settle_timeout_ms = is_answered ? 0 : 20;
+		start_with(_i, shortly);
+		visit_start(&holds, &users[0], GUARDED_HOLD, NULL);
+		guarded_held(&guarded, 0);
+		hawser_client_free(users[0].client);
+		user_init(&users[0], &guarded, NULL, "ada again", NULL);
+		run_until(&guarded, guarded_n_cancelled(&guarded) == 1);
+		visit_start(&visit, &users[1], GUARDED_MOVE, NULL);
+		if (is_answered) {
+			user_ask_for(&users[2], 2);
+			ck_assert(!visit.has_ended);
+			guarded_answer(&guarded, 0);
+		}
+		visit_wait(&visit, &users[1]);
+		ck_assert_msg(visit.status == HAWSER_OK, "%s", visit.text);
+		ck_assert_uint_eq(visit.fencing, guarded.fencing[0] + 1);
+		guarded.n_inside_most = 1;
+		stop();
+	}
+}
+END_TEST
+
+START_TEST(call_whose_deadline_has_passed_does_not_keep_its_place_for_ever)
+{
+	struct hawser_exclusive shortly = HAWSER_EXCLUSIVE_INIT;
+	struct hawser_context context = HAWSER_CONTEXT_INIT;
+	struct visit holds[2], visit;
+
+	shortly.settle_timeout_ms = 20;
+	start_with(_i, shortly);
+	context.timeout_ms = 20;
+	visit_start(&holds[0], &users[0], GUARDED_HOLD, &context);
+	guarded_held(&guarded, 0);
+	context.timeout_ms = patient_ms(500);
+	visit_start(&holds[1], &users[1], GUARDED_HOLD, &context);
+	/* One that began at once, and one that waited. */
+	guarded_held(&guarded, 1);
+	ck_assert_int_eq(holds[0].status, HAWSER_DEADLINE_EXCEEDED);
+	visit_start(&visit, &users[2], GUARDED_MOVE, NULL);
+	visit_wait(&visit, &users[2]);
+	ck_assert_msg(visit.status == HAWSER_OK, "%s", visit.text);
+	ck_assert_uint_eq(visit.fencing, guarded.fencing[0] + 2);
+	ck_assert_int_eq(holds[1].status, HAWSER_DEADLINE_EXCEEDED);
+	guarded.n_inside_most = 1;
+	stop();
+}
+END_TEST
+
 START_TEST(call_keeps_its_place_when_its_connection_breaks)
 {
 	struct hawser_client_options options = relayed_options();
@@ -287,6 +342,10 @@ int main(void)
 	tcase_add_loop_test(tcase, full_line_refuses_calls, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, stream_waits_with_what_it_has_sent, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, running_call_can_be_taken_away, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, call_that_runs_keeps_its_place_until_it_is_answered, 0,
+			    TRANSPORTS);
+	tcase_add_loop_test(tcase, call_whose_deadline_has_passed_does_not_keep_its_place_for_ever,
+			    0, TRANSPORTS);
 	tcase_add_loop_test(tcase, call_keeps_its_place_when_its_connection_breaks, 0, TRANSPORTS);
 	return suite_run(suite);
 }
