@@ -134,6 +134,56 @@ START_TEST(lease_goes_from_loop_to_loop_while_connections_break)
 }
 END_TEST
 
+/* Handlers may block: they run on threads of the pool, of which there are enough for all. */
+static void start_pool(int transport, enum hawser_exclusive_policy policy)
+{
+	struct hawser_exclusive exclusive = HAWSER_EXCLUSIVE_INIT;
+	struct hawser_server_options options = tester_options();
+
+	options.loops = LOOPS;
+	options.worker_threads = CLIENTS;
+	exclusive.policy = policy;
+	guarded_prepare(&guarded, (enum transport)transport, &options, &exclusive);
+	ck_assert_int_eq(hawser_server_set_blocking(guarded.tester.server, GUARDED, NULL), 0);
+	guarded_run(&guarded);
+	atomic_store(&last_fencing, 0);
+}
+
+START_TEST(lease_goes_from_thread_to_thread_of_the_pool)
+{
+	start_pool(_i, HAWSER_EXCLUSIVE_REFUSE);
+	compete_all(true);
+	guarded_stop(&guarded);
+}
+END_TEST
+
+START_TEST(calls_that_wait_by_themselves_run_one_at_a_time_in_the_pool)
+{
+	enum { EACH = 8 };
+	static struct user users[CLIENTS];
+	static struct visit visits[CLIENTS][EACH];
+
+	start_pool(_i, HAWSER_EXCLUSIVE_QUEUE);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		user_init(&users[i], &guarded, NULL, "many", NULL);
+	for (unsigned call = 0; call < EACH; call++)
+		for (unsigned i = 0; i < CLIENTS; i++)
+			visit_start(&visits[i][call], &users[i], GUARDED_MOVE, NULL);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		for (unsigned call = 0; call < EACH; call++) {
+			visit_wait(&visits[i][call], &users[i]);
+			ck_assert_msg(visits[i][call].status == HAWSER_OK, "%s",
+				      visits[i][call].text);
+			ck_assert_uint_gt(visits[i][call].fencing, 0);
+		}
+	ck_assert_uint_eq(guarded.n_moved, CLIENTS * EACH);
+	ck_assert_uint_eq(guarded.n_inside_most, 1);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		user_deinit(&users[i]);
+	guarded_stop(&guarded);
+}
+END_TEST
+
 /* ---- calls that wait by themselves ---- */
 
 /* Answers what is held, one after the other, from its own thread. */
@@ -274,6 +324,9 @@ int main(void)
 	tcase_set_timeout(tcase, 170);
 	tcase_add_loop_test(tcase, lease_goes_from_loop_to_loop, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, lease_goes_from_loop_to_loop_while_connections_break, 0,
+			    TRANSPORTS);
+	tcase_add_loop_test(tcase, lease_goes_from_thread_to_thread_of_the_pool, 0, TRANSPORTS);
+	tcase_add_loop_test(tcase, calls_that_wait_by_themselves_run_one_at_a_time_in_the_pool, 0,
 			    TRANSPORTS);
 	tcase_add_loop_test(tcase, calls_of_many_loops_run_one_at_a_time, 0, TRANSPORTS);
 	tcase_add_loop_test(tcase, sessions_expire_while_they_are_granted, 0, TRANSPORTS);
