@@ -151,8 +151,8 @@ typedef void hawser_broadcast_done_fn(size_t n_replies, size_t n_failed, void *d
  * which is packed once. `on_end` runs once for each of them, then `on_done` (each may be NULL);
  * never two at a time, on the loop of some peer, or here if nobody is meant; not after the server
  * was freed. Both must not free the server, nor wait for a peer: others of its loop wait for them.
- * Returns how many are called, or -EINVAL, -EMSGSIZE (the
- * request is over the server's max_reply_bytes) or -ENOMEM: then nothing is called. Any thread.
+ * Returns how many are called, or -EINVAL, -EMSGSIZE (the request is over the server's
+ * max_reply_bytes) or -ENOMEM: then nothing is called. Any thread.
  */
 HAWSER_EXPORT int hawser_hub_broadcast(
 	struct hawser_hub *hub, const struct hawser_hub_filter *filter,
