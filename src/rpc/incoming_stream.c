@@ -104,10 +104,11 @@ static int send_from_elsewhere(struct hawser__incoming *incoming, const struct h
 	struct hawser__content sent = *content;
 	struct sending *sending;
 
-	if (!has_room(incoming) && !hawser__pool_is_here(incoming))
-		return -EAGAIN;
-	/* A handler that may block does. */
+	/* Asked once: the loop may change it meanwhile. */
 	if (!has_room(incoming)) {
+		if (!hawser__pool_is_here(incoming))
+			return -EAGAIN;
+		/* A handler that may block does. */
 		hawser__pool_wait_for_room(incoming, has_room);
 		if (atomic_load_explicit(&incoming->state, memory_order_acquire) &
 		    (HAWSER__SLOT_CANCELLED | HAWSER__SLOT_ANSWERED))
