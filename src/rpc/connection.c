@@ -224,6 +224,7 @@ static void note_why(struct hawser__connection *connection, enum hawser_status s
 	why->status = status;
 	why->outcome = HAWSER_OUTCOME_UNKNOWN;
 	why->code = code;
+	why->retry_after_ms = 0;
 	vsnprintf(why->message, sizeof why->message, format, arguments);
 }
 

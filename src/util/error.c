@@ -98,6 +98,7 @@ int hawser__error_set(struct hawser_error *error, int code, const char *format, 
 		error->status = status_of_code(code);
 		error->outcome = HAWSER_OUTCOME_NOT_SENT;
 		error->code = code;
+		error->retry_after_ms = 0;
 	}
 	errno = code < 0 ? -code : code;
 	return code;
@@ -116,6 +117,7 @@ void hawser__error_call(struct hawser_error *error, enum hawser_status status,
 	error->status = status;
 	error->outcome = outcome;
 	error->code = 0;
+	error->retry_after_ms = 0;
 }
 
 static const char *description(int code)
